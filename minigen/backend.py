@@ -1,0 +1,87 @@
+"""Where arrays live. The only file that names CuPy.
+
+NumPy's functions dispatch on the arrays that they are given (NEP 13, NEP 18), so almost no code asks which library it
+computes with. What remains is here: making and moving arrays, drawing noise, and the few functions that do not dispatch.
+"""
+
+import importlib
+import sys
+
+import numpy as np
+
+from minigen.tree import map_nodes
+
+INSTALL = 'pip install "minigen[cuda13]"  (or "minigen[cuda12]" for a CUDA 12 driver)'
+
+
+def array_module(*arrays):
+    """The library of the arrays: `cupy` if any of them lives on a GPU, else `numpy`. Tensors and scalars are welcome.
+
+    >>> array_module(np.ones(2), 1.0).__name__
+    'numpy'
+    """
+    on_host = all(getattr(x, "device", "cpu") == "cpu" for x in arrays)
+    return np if on_host else sys.modules["cupy"]
+
+
+def cuda_problem():
+    """Why CUDA cannot be used here, in one line, or None where it can."""
+    try:
+        cupy = importlib.import_module("cupy")
+    except ImportError:
+        return f"CuPy is not installed: {INSTALL}"
+    return None if cupy.is_available() else "CuPy is installed but finds no NVIDIA GPU or driver: run nvidia-smi to see what the driver says"
+
+
+def default_device():
+    """'cuda' where CuPy and a GPU are at hand, else 'cpu'."""
+    return "cpu" if cuda_problem() else "cuda"
+
+
+def to_device(tree, device="cuda"):
+    """The tree with all its arrays (trainable or not) on a device, 'cuda' or 'cpu'.
+
+    Raises RuntimeError where CUDA is asked for and cannot be used.
+    """
+    if device == "cpu":
+        return to_host(tree)
+    if device != "cuda":
+        raise ValueError(f"device is {device!r}; expected 'cuda' or 'cpu'")
+    if problem := cuda_problem():
+        raise RuntimeError(problem)
+    return map_nodes(sys.modules["cupy"].asarray, tree, static=True)
+
+
+def to_host(tree):
+    """The tree with all its arrays as NumPy arrays."""
+    return map_nodes(lambda x: x if array_module(x) is np else x.get(), tree, static=True)
+
+
+def like(x, values):
+    """`values` (any array or number) in the library and dtype of x: how constants join a computation on x."""
+    return array_module(x).asarray(to_host(values) if array_module(x) is np else values, dtype=x.dtype)
+
+
+def draw(rng, method, shape, x):
+    """rng.method in float32 or float64 (half precision is drawn in float32), then moved and cast as x is."""
+    dtype = np.float64 if x.dtype == np.float64 else np.float32
+    return like(x, getattr(rng, method)(shape, dtype=dtype))
+
+
+def normal(rng, shape, x):
+    """ε ~ N(0, 1) of a shape, in the library and dtype of x.
+
+    A NumPy generator draws on the host, so that CPU and GPU see the same numbers; a CuPy generator draws on the device.
+    """
+    return draw(rng, "standard_normal", shape, x)
+
+
+def uniform(rng, shape, x):
+    """u ~ U[0, 1) of a shape, in the library and dtype of x."""
+    return draw(rng, "random", shape, x)
+
+
+def solve_triangular(a, b, lower=True):
+    """x with a x = b for a triangular matrix a (SciPy's and CuPy's own; neither dispatches)."""
+    home = "scipy.linalg" if array_module(a, b) is np else "cupyx.scipy.linalg"
+    return importlib.import_module(home).solve_triangular(a, b, lower=lower)

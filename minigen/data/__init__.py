@@ -1,0 +1,1 @@
+"""Data: toys with known densities, shapes, embedded real digits, readers."""

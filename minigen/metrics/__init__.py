@@ -1,0 +1,1 @@
+"""The metrics, one family a file: pure functions of arrays."""

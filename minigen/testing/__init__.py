@@ -1,0 +1,1 @@
+"""Properties that anyone can point at their own code."""
