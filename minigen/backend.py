@@ -30,7 +30,7 @@ def cuda_problem():
         cupy = importlib.import_module("cupy")
     except ImportError:
         return f"CuPy is not installed: {INSTALL}"
-    return None if cupy.is_available() else "CuPy is installed but finds no NVIDIA GPU or driver: run nvidia-smi to see what the driver says"
+    return None if cupy.is_available() else "CuPy is installed but finds no NVIDIA GPU or driver: see what nvidia-smi says"
 
 
 def default_device():

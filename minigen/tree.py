@@ -23,7 +23,7 @@ def is_array(x):
 
 def is_leaf(x):
     """Whether x is a floating-point array, the only thing that is trained."""
-    return is_array(x) and x.dtype.kind in "fc"
+    return is_array(x) and x.dtype.kind == "f"
 
 
 def trainable_fields(node):
