@@ -5,6 +5,7 @@ computes with. What remains is here: making and moving arrays, drawing noise, an
 """
 
 import importlib
+import os
 import sys
 
 import numpy as np
@@ -85,3 +86,21 @@ def solve_triangular(a, b, lower=True):
     """x with a x = b for a triangular matrix a (SciPy's and CuPy's own; neither dispatches)."""
     home = "scipy.linalg" if array_module(a, b) is np else "cupyx.scipy.linalg"
     return importlib.import_module(home).solve_triangular(a, b, lower=lower)
+
+
+def keep_memory():
+    """Ask glibc to keep freed memory instead of returning it to the system, once, for training.
+
+    A step frees and takes the same large arrays again; by default each is mapped and unmapped, page by page, which costs
+    more than the arithmetic (a factor of about two). Linux with glibc only; nothing elsewhere, or where the environment
+    says MINIGEN_MALLOC=0. Called by the trainer and the command line, never by an import, because it holds for the process.
+    """
+    if os.environ.get("MINIGEN_MALLOC") == "0" or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD: below 1 GiB take from the heap
+        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: never give the top of the heap back
+        mallopt(-2, 64 << 20)  # M_TOP_PAD: grow in steps of 64 MiB
