@@ -4,29 +4,13 @@ import json
 import os
 import tempfile
 import zipfile
-from dataclasses import fields
 
 import numpy as np
 
 from minigen.backend import array_module, to_host
-from minigen.tree import is_array, is_dataclass_instance, map_nodes
+from minigen.tree import map_nodes, named_arrays
 
 META = "__meta__"
-
-
-def named_arrays(tree, name=""):
-    """{path: array} for every array of a tree, trainable or not."""
-    if is_array(tree):
-        return {name or "array": tree}
-    if is_dataclass_instance(tree):
-        items = [(f.name, getattr(tree, f.name)) for f in fields(tree)]
-    elif isinstance(tree, dict):
-        items = tree.items()
-    elif isinstance(tree, (list, tuple)):
-        items = enumerate(tree)
-    else:
-        return {}
-    return {path: a for key, value in items for path, a in named_arrays(value, f"{name}.{key}" if name else str(key)).items()}
 
 
 def save(path, tree, **meta):

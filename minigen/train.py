@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from minigen.autograd import value_and_grad
+from minigen.autograd import linearise
 from minigen.backend import array_module, keep_memory, to_host
 from minigen.optim import Adam, clip_by_global_norm
-from minigen.saving import load, named_arrays, save
-from minigen.tree import leaves, map_nodes, ravel
+from minigen.saving import load, save
+from minigen.tree import map_nodes, named_arrays, ravel
 
 __all__ = ["Learner", "NonFiniteError", "load", "minimise", "run", "save"]
 
@@ -59,8 +59,8 @@ class Learner:
 
         On a CPU a non-finite loss or gradient raises NonFiniteError before anything is changed.
         """
-        value, gradient = value_and_grad(lambda model: np.mean(loss(model, *args)))(self.model)
-        g = np.concatenate([leaf.reshape(-1) for leaf in leaves(gradient)])
+        value, pull = linearise(lambda model: np.mean(loss(model, *args)), self.model)
+        g = np.concatenate([leaf.reshape(-1) for leaf in pull(np.ones_like(value), last=True)])
         if array_module(g) is np and not (np.isfinite(value) and np.isfinite(g @ g)):
             raise NonFiniteError(f"the {'gradient' if np.isfinite(value) else 'loss'} is not finite")
         if self.clip_norm is not None:

@@ -10,7 +10,7 @@ and None are constants: they stay where they are.
     ravel(tree)                  one flat vector, and the way back
 """
 
-import copy
+import functools
 from dataclasses import fields, is_dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 
 def is_array(x):
     """Whether x is an array of any library, a Tensor or a NumPy scalar."""
-    return hasattr(x, "dtype") and hasattr(x, "shape")
+    return isinstance(x, np.ndarray) or (hasattr(x, "dtype") and hasattr(x, "shape"))
 
 
 def is_leaf(x):
@@ -26,14 +26,20 @@ def is_leaf(x):
     return is_array(x) and x.dtype.kind == "f"
 
 
-def trainable_fields(node):
-    """Names of the dataclass fields that may hold leaves."""
-    return [f.name for f in fields(node) if not f.metadata.get("static")]
+@functools.cache
+def field_names(cls, static):
+    """Names of a dataclass's fields, those of constants too or not; None for another class. Cached: every step asks for them."""
+    return tuple(f.name for f in fields(cls) if static or not f.metadata.get("static")) if is_dataclass(cls) else None
 
 
-def is_dataclass_instance(x):
-    """Whether x is an instance of a dataclass, not the class itself."""
-    return is_dataclass(x) and not isinstance(x, type)
+def children(node, static=False):
+    """(key, value) pairs of a dataclass, dict, list or tuple; none for anything else."""
+    names = field_names(type(node), static)
+    if names is not None:
+        return [(name, getattr(node, name)) for name in names]
+    if isinstance(node, dict):
+        return list(node.items())
+    return list(enumerate(node)) if isinstance(node, (list, tuple)) else []
 
 
 def leaves(tree):
@@ -43,33 +49,34 @@ def leaves(tree):
     >>> leaves({"w": np.ones(2), "steps": 3, "layers": [np.zeros(1)]})
     [array([1., 1.]), array([0.])]
     """
-    if is_leaf(tree):
-        return [tree]
-    if is_dataclass_instance(tree):
-        nodes = [getattr(tree, name) for name in trainable_fields(tree)]
-    elif isinstance(tree, dict):
-        nodes = tree.values()
-    elif isinstance(tree, (list, tuple)):
-        nodes = tree
-    else:
-        return []
-    return [leaf for node in nodes for leaf in leaves(node)]
+    if is_array(tree):
+        return [tree] if tree.dtype.kind == "f" else []
+    return [leaf for _, node in children(tree) for leaf in leaves(node)]
+
+
+def named_arrays(tree, name=""):
+    """{path: array} for every array of a tree, trainable or not; the path joins fields, keys and positions by dots."""
+    if is_array(tree):
+        return {name or "array": tree}
+    parts = children(tree, static=True)
+    return {path: a for key, node in parts for path, a in named_arrays(node, f"{name}.{key}" if name else str(key)).items()}
 
 
 def map_nodes(f, tree, static):
     """The tree with f applied to each array: to trainable ones, and where `static` also to all others."""
     if is_array(tree):
-        return f(tree) if static or is_leaf(tree) else tree
-    if is_dataclass_instance(tree):
+        return f(tree) if static or tree.dtype.kind == "f" else tree
+    parts = [(key, map_nodes(f, node, static)) for key, node in children(tree, static)]
+    if field_names(type(tree), static) is not None:
         # Not dataclasses.replace: a gradient is no valid model, so that constructors must not see it.
-        new = copy.copy(tree)
-        for name in [f.name for f in fields(tree)] if static else trainable_fields(tree):
-            object.__setattr__(new, name, map_nodes(f, getattr(tree, name), static))
+        new, changed = object.__new__(type(tree)), dict(parts)
+        for name in field_names(type(tree), True):
+            object.__setattr__(new, name, changed[name] if name in changed else getattr(tree, name))
         return new
     if isinstance(tree, dict):
-        return type(tree)((k, map_nodes(f, v, static)) for k, v in tree.items())
+        return type(tree)(parts)
     if isinstance(tree, (list, tuple)):
-        new = [map_nodes(f, v, static) for v in tree]
+        new = [node for _, node in parts]
         return type(tree)(*new) if hasattr(tree, "_fields") else type(tree)(new)
     return tree
 
