@@ -82,6 +82,17 @@ def uniform(rng, shape, x):
     return draw(rng, "random", shape, x)
 
 
+def hurwitz_zeta(s, x):
+    """ζ(s, x) = Σₙ (n + x)⁻ˢ for a number s (SciPy's is a Python function around a private ufunc, so that it does not dispatch)."""
+    home = "scipy.special" if array_module(x) is np else "cupyx.scipy.special"
+    return importlib.import_module(home).zeta(s, x)
+
+
+def exponential(rng, shape, x):
+    """e ~ Exponential(1) of a shape, in the library and dtype of x."""
+    return draw(rng, "standard_exponential", shape, x)
+
+
 def solve_triangular(a, b, lower=True):
     """x with a x = b for a triangular matrix a (SciPy's and CuPy's own; neither dispatches)."""
     home = "scipy.linalg" if array_module(a, b) is np else "cupyx.scipy.linalg"

@@ -6,8 +6,8 @@ Their derivatives, of any order, then follow from the chain rule, and nothing ca
 import numpy as np
 
 from minigen.backend import array_module
-from minigen.derivatives import join, pad_constant, scatter_add
-from minigen.tensor import compositions
+from minigen.derivatives import clip, join, pad_constant, scatter_add
+from minigen.tensor import Tensor, compositions, raw
 
 
 def composes(func):
@@ -22,12 +22,16 @@ def composes(func):
 
 def normal_axes(axis, ndim):
     """An axis argument (None, int or tuple) as a tuple of axes ≥ 0."""
-    return tuple(range(ndim)) if axis is None else tuple(a % ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    axes = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise np.exceptions.AxisError(a, ndim)
+    return tuple(a % ndim for a in axes)
 
 
 def along(x, axis, index):
     """x indexed along one axis."""
-    return x[(slice(None),) * (axis % x.ndim) + (index,)]
+    return x[(slice(None),) * normal_axes(axis, x.ndim)[0] + (index,)]
 
 
 def integers(x, n):
@@ -37,33 +41,35 @@ def integers(x, n):
 
 # Reductions
 @composes(np.mean)
-def mean(x, axis=None, keepdims=False):
+def mean(x, axis=None, *, keepdims=False):
     """Sum over count."""
     return np.sum(x, axis=axis, keepdims=keepdims) / int(np.prod([x.shape[a] for a in normal_axes(axis, x.ndim)]))
 
 
 @composes(np.var)
-def var(x, axis=None, ddof=0, keepdims=False, correction=None):
+def var(x, axis=None, *, ddof=0, keepdims=False, correction=None):
     """Mean squared deviation, over n − ddof."""
     n = int(np.prod([x.shape[a] for a in normal_axes(axis, x.ndim)]))
-    return np.sum(np.square(x - mean(x, axis, True)), axis=axis, keepdims=keepdims) / (n - (ddof if correction is None else correction))
+    deviations = np.square(x - mean(x, axis, keepdims=True))
+    return np.sum(deviations, axis=axis, keepdims=keepdims) / (n - (ddof if correction is None else correction))
 
 
 @composes(np.std)
-def std(x, axis=None, ddof=0, keepdims=False, correction=None):
+def std(x, axis=None, *, ddof=0, keepdims=False, correction=None):
     """Root of the variance."""
-    return np.sqrt(var(x, axis, ddof, keepdims, correction))
+    return np.sqrt(var(x, axis, ddof=ddof, keepdims=keepdims, correction=correction))
 
 
 @composes(np.prod)
-def prod(x, axis=None, keepdims=False):
+def prod(x, axis=None, *, keepdims=False):
     """The product as a tree of halves, so that its derivatives hold at zeros too, where y/x would not."""
     axes = normal_axes(axis, x.ndim)
     rest = [i for i in range(x.ndim) if i not in axes]
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    y = np.reshape(np.transpose(x, (*axes, *rest)), (-1, *[x.shape[i] for i in rest]))
-    if len(y) == 0:
-        return np.ones_like(x, shape=kept if keepdims else y.shape[1:])
+    count = int(np.prod([x.shape[a] for a in axes]))
+    if count == 0:
+        return np.ones_like(x, shape=kept if keepdims else [x.shape[i] for i in rest])
+    y = np.reshape(np.transpose(x, (*axes, *rest)), (count, *[x.shape[i] for i in rest]))
     while len(y) > 1:
         half = len(y) // 2
         y = np.concatenate([y[:half] * y[half : 2 * half], y[2 * half :]])
@@ -75,13 +81,19 @@ compositions[np.amin] = lambda x, *args, **kwargs: np.min(x, *args, **kwargs)
 
 
 # Order and choice
+@composes(np.clip)
+def clip_between(x, a_min=None, a_max=None, *, min=None, max=None):
+    """x moved into [a_min, a_max], by either pair of names."""
+    return clip(x, a_min if min is None else min, a_max if max is None else max)
+
+
 @composes(np.take_along_axis)
 def take_along_axis(x, indices, axis=-1):
     """x at integer indices that run along one axis."""
     if axis is None:
         return np.ravel(x)[indices]
-    axis %= x.ndim
-    place = [np.reshape(integers(x, n), (-1,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(indices.shape)]
+    (axis,) = normal_axes(axis, x.ndim)
+    place = [np.reshape(integers(x, n), (n,) + (1,) * (x.ndim - 1 - i)) for i, n in enumerate(x.shape)]
     place[axis] = indices
     return x[tuple(place)]
 
@@ -99,9 +111,18 @@ def take(x, indices, axis=None):
 
 
 # Shapes
+@composes(np.full_like)
+def full_like(x, fill_value, dtype=None, *, shape=None):
+    """An array shaped like x, of one value, through which the derivative flows."""
+    if type(fill_value) is Tensor:
+        return np.zeros_like(x, dtype=dtype, shape=shape) + fill_value
+    return np.full_like(raw(x), fill_value, dtype=dtype, shape=shape)
+
+
 compositions[np.ravel] = lambda x: np.reshape(x, (-1,))
 compositions[np.copy] = lambda x: x
-compositions[np.astype if hasattr(np, "astype") else "astype"] = lambda x, dtype: x.astype(dtype)
+if hasattr(np, "astype"):
+    compositions[np.astype] = lambda x, dtype: x.astype(dtype)
 compositions[np.matrix_transpose] = compositions[np.linalg.matrix_transpose] = lambda x: np.swapaxes(x, -1, -2)
 
 
@@ -188,7 +209,7 @@ def roll(x, shift, axis=None):
     """x moved along axes, what leaves at one end entering at the other."""
     if axis is None:
         return np.reshape(roll(np.ravel(x), shift, 0), x.shape)
-    for s, a in zip(*((v if isinstance(v, (tuple, list)) else (v,)) for v in (shift, axis)), strict=True):
+    for s, a in np.broadcast(shift, axis):
         cut = x.shape[a] - s % max(x.shape[a], 1)
         x = np.concatenate([along(x, a, slice(cut, None)), along(x, a, slice(None, cut))], a)
     return x
@@ -199,7 +220,11 @@ def pad(x, pad_width, mode="constant", constant_values=0):
     """x in a frame: of a constant, or of its own elements as `mode` says ("reflect", "edge", "wrap", "symmetric")."""
     widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     if mode == "constant":
+        if type(constant_values) is Tensor:
+            raise TypeError("pad: constant_values is a Tensor; expected a number: join the frame with np.concatenate to differentiate it")
         return pad_constant(x, widths, constant_values)
+    if mode not in ("reflect", "edge", "wrap", "symmetric"):
+        raise NotImplementedError(f"pad: no derivative for mode={mode!r}; expected 'constant', 'reflect', 'edge', 'wrap' or 'symmetric'")
     for axis, width in enumerate(widths):
         x = along(x, axis, np.pad(integers(x, x.shape[axis]), width, mode))
     return x

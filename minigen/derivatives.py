@@ -63,7 +63,7 @@ def power_slope(a, n):
     """∂aⁿ/∂a = n aⁿ⁻¹, and exactly 0 at n = 0, where aⁿ⁻¹ may be infinite."""
     if np.ndim(n) == 0 and not hasattr(n, "dtype"):
         return 0 * a if n == 0 else n * a ** (n - 1)
-    return n * a ** np.where(n == 0, 1, n - 1)
+    return n * a ** np.where((n == 0) & (a == 0), 1, n - 1)
 
 
 def log_or_zero(a):
@@ -104,15 +104,21 @@ def share(a, b, g):
 vjp_of(np.maximum, lambda g, y, a, b: fit(g * share(a, b, g), a), lambda g, y, a, b: fit(g * share(b, a, g), b))
 vjp_of(np.minimum, lambda g, y, a, b: fit(g * share(b, a, g), a), lambda g, y, a, b: fit(g * share(a, b, g), b))
 vjp_of(np.where, None, lambda g, y, c, a, b: fit(np.where(c, g, 0), a), lambda g, y, c, a, b: fit(np.where(c, 0, g), b))
+@primitive
+def clip(x, low, high):
+    """np.clip with both bounds in their places; None is no bound."""
+    return np.clip(x, low, high)
+
+
 vjp_of(
-    np.clip,
+    clip,
     lambda g, y, x, low, high: fit(np.where(x == y, g, 0), x),
     lambda g, y, x, low, high: fit(np.where(x < low, g, 0), low),
     lambda g, y, x, low, high: fit(np.where(x > high, g, 0), high),
 )
 
 
-def extreme(g, y, x, axis=None, keepdims=False):
+def extreme(g, y, x, axis=None, *, keepdims=False):
     """Pullback of max and min: to where the extreme was reached, in equal parts if in several places."""
     hit = (x == keep(y, x, axis)).astype(x.dtype)
     return keep(g, x, axis) * (hit / np.sum(hit, axis=axis, keepdims=True))
@@ -122,17 +128,17 @@ vjp_of(np.max, extreme)
 vjp_of(np.min, extreme)
 
 # Linear maps and their adjoints
-vjp_of(np.sum, lambda g, y, x, axis=None, keepdims=False: np.broadcast_to(keep(g, x, axis), x.shape))
+vjp_of(np.sum, lambda g, y, x, axis=None, *, keepdims=False: np.broadcast_to(keep(g, x, axis), x.shape))
 vjp_of(np.broadcast_to, lambda g, y, x, shape: fit(g, x))
 vjp_of(np.reshape, lambda g, y, x, shape: np.reshape(g, x.shape))
-vjp_of(np.swapaxes, lambda g, y, x, a, b: np.swapaxes(g, a, b))
+vjp_of(np.swapaxes, lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2))
 vjp_of(np.tril, lambda g, y, x, k=0: np.tril(g, k))
 vjp_of(np.triu, lambda g, y, x, k=0: np.triu(g, k))
 
 
 def inverse_permutation(axes):
     """The permutation of axes that undoes another."""
-    return None if axes is None else [sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))[j] for j in range(len(axes))]
+    return None if axes is None else sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
 
 
 vjp_of(np.transpose, lambda g, y, x, axes=None: np.transpose(g, inverse_permutation(axes)))
@@ -171,8 +177,8 @@ def join(axis, *arrays):
 
 def split_off(i, g, y, axis, *arrays):
     """Pullback of join to its i-th argument (the axis is the 0-th): the slice of g that it became."""
-    start = sum(a.shape[axis] for a in arrays[: i - 1])
-    return g[(slice(None),) * (axis % g.ndim) + (slice(start, start + arrays[i - 1].shape[axis]),)]
+    sizes = [np.shape(a)[axis] for a in arrays[:i]]
+    return g[(slice(None),) * (axis % g.ndim) + (slice(sum(sizes[:-1]), sum(sizes)),)]
 
 
 pullbacks[join] = EachArgument(split_off)
@@ -191,5 +197,5 @@ constants.update(
     {np.sign, np.floor, np.ceil, np.rint, np.round, np.trunc, np.equal, np.not_equal, np.less, np.less_equal, np.greater}
     | {np.greater_equal, np.isfinite, np.isnan, np.isinf, np.isclose, np.allclose, np.array_equal, np.signbit, np.logical_not}
     | {np.argmax, np.argmin, np.argsort, np.searchsorted, np.count_nonzero, np.any, np.all, np.nonzero, np.shape, np.ndim, np.size}
-    | {np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.result_type, np.floor_divide, np.heaviside}
+    | {np.zeros_like, np.ones_like, np.empty_like, np.result_type, np.floor_divide, np.heaviside}
 )

@@ -66,7 +66,7 @@ vjp_of(relu, lambda g, y, x: g * (x > 0))
 vjp_of(sigmoid, lambda g, y, x: g * (y * (1 - y)))
 vjp_of(softplus, lambda g, y, x: g * sigmoid(x))
 vjp_of(log_sigmoid, lambda g, y, x: g * sigmoid(-x))
-vjp_of(silu, lambda g, y, x: g * (sigmoid(x) * (1 + x - y)))
+vjp_of(silu, lambda g, y, x: g * (sigmoid(x) * (1 + (x - y))))
 vjp_of(gelu, gelu_back)
 
 
@@ -108,17 +108,22 @@ def rows(x):
     return x if x.ndim == 2 else np.reshape(x, (-1, x.shape[-1]))
 
 
+def unrows(y, x):
+    """The rows y, of any width, in the places of those of x."""
+    return y if x.ndim == 2 else np.reshape(y, (*x.shape[:-1], y.shape[-1]))
+
+
 @primitive
 def affine(x, weight, bias):
     """x @ weight + bias for x (…, in), weight (in, out), bias (out,): one matrix product, the bias added in place."""
     y = rows(x) @ weight
     y += bias
-    return np.reshape(y, (*x.shape[:-1], y.shape[-1]))
+    return unrows(y, x)
 
 
 vjp_of(
     affine,
-    lambda g, y, x, weight, bias: np.reshape(rows(g) @ weight.T, x.shape),
+    lambda g, y, x, weight, bias: unrows(rows(g) @ weight.T, x),
     lambda g, y, x, weight, bias: rows(x).T @ rows(g),
     lambda g, y, x, weight, bias: column_sums(rows(g)),
 )

@@ -3,6 +3,7 @@
 Source: Giles 2008, "Collected matrix derivative results for forward and reverse mode algorithmic differentiation".
 """
 
+import math
 from collections import namedtuple
 
 import numpy as np
@@ -45,7 +46,8 @@ def matmul_right(g, y, a, b):
     """Pullback of a @ b to b: aᵀ g. For one b and a stack of a this is one product over all rows, not a sum of products."""
     g, a, right = as_matrices(g, a, b)
     if right.ndim == 2 and a.ndim > 2:
-        a, g = np.reshape(a, (-1, a.shape[-1])), np.reshape(g, (-1, g.shape[-1]))
+        rows = math.prod(a.shape[:-1])
+        a, g = np.reshape(a, (rows, a.shape[-1])), np.reshape(g, (rows, g.shape[-1]))
     return np.reshape(fit(mT(a) @ g, right), b.shape)
 
 
@@ -78,7 +80,12 @@ pullbacks[contract] = EachArgument(contract_back)
 
 
 def einsum(subscripts, *operands):
-    """np.einsum brought to the form that `contract` takes: an ellipsis is spelled out, a repeated index multiplied by an identity."""
+    """np.einsum brought to the form that `contract` takes: an ellipsis is spelled out, a repeated index multiplied by an identity.
+
+    An axis of length 1 that is broadcast against a longer one is dropped.
+    """
+    if not isinstance(subscripts, str):
+        raise TypeError(f"einsum of a Tensor: subscripts is {type(subscripts).__name__}; expected a string such as 'ij,jk->ik'")
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     unused = [c for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz" if c not in subscripts]
     terms, operands = inputs.split(","), list(operands)
@@ -87,7 +94,12 @@ def einsum(subscripts, *operands):
     terms = [t.replace("...", batch[len(batch) - n :]) for t, n in zip(terms, hidden, strict=True)]
     every = "".join(terms)
     output = output.replace("...", batch) if arrow else batch + "".join(sorted(c for c in set(every) - set(batch) if every.count(c) == 1))
+    sizes = {c: n for t, x in zip(terms, operands, strict=True) for c, n in zip(t, x.shape, strict=True) if n != 1}
     for k in range(len(operands)):
+        thin = [i for i, c in enumerate(terms[k]) if operands[k].shape[i] == 1 and c in sizes]
+        if thin:
+            terms[k] = "".join(c for i, c in enumerate(terms[k]) if i not in thin)
+            operands[k] = np.squeeze(operands[k], tuple(thin))
         for c in sorted(set(terms[k])):
             while terms[k].count(c) > 1:
                 new = unused.pop()
@@ -102,10 +114,10 @@ def tensordot(a, b, axes=2):
     left, right = (range(a.ndim - axes, a.ndim), range(axes)) if isinstance(axes, int) else axes
     left, right = ([x % t.ndim for x in ([xs] if isinstance(xs, int) else xs)] for xs, t in ((left, a), (right, b)))
     rows, columns = [i for i in range(a.ndim) if i not in left], [i for i in range(b.ndim) if i not in right]
-    shape = tuple(a.shape[i] for i in rows) + tuple(b.shape[i] for i in columns)
-    inner = int(np.prod([a.shape[i] for i in left]))
-    product = np.reshape(np.transpose(a, (*rows, *left)), (-1, inner)) @ np.reshape(np.transpose(b, (*right, *columns)), (inner, -1))
-    return np.reshape(product, shape)
+    before, inner, after = [a.shape[i] for i in rows], [a.shape[i] for i in left], [b.shape[i] for i in columns]
+    a = np.reshape(np.transpose(a, (*rows, *left)), (math.prod(before), math.prod(inner)))
+    b = np.reshape(np.transpose(b, (*right, *columns)), (math.prod(inner), math.prod(after)))
+    return np.reshape(a @ b, (*before, *after))
 
 
 def dot(a, b):

@@ -7,8 +7,9 @@ Source: Abramowitz & Stegun 1964, "Handbook of Mathematical Functions", chapters
 import numpy as np
 from scipy import special as sp
 
+from minigen import backend
 from minigen.derivatives import fit
-from minigen.tensor import vjp_of
+from minigen.tensor import primitive, vjp_of
 
 TWO_OVER_ROOT_PI, ROOT_TWO_PI = 1.1283791670955126, 2.5066282746310002
 
@@ -22,8 +23,9 @@ vjp_of(sp.expit, lambda g, y, x: g * y * (1 - y))
 vjp_of(sp.log_expit, lambda g, y, x: g * sp.expit(-x))
 vjp_of(sp.logit, lambda g, y, x: g / (x * (1 - x)))
 vjp_of(sp.gammaln, lambda g, y, x: g * sp.digamma(x))
-vjp_of(sp.digamma, lambda g, y, x: g * sp.zeta(2, x))  # the trigamma function is ζ(2, x)
-vjp_of(sp.zeta, None, lambda g, y, s, x: fit(-s * g * sp.zeta(s + 1, x), x))
+hurwitz_zeta = primitive(backend.hurwitz_zeta)
+vjp_of(sp.digamma, lambda g, y, x: g * hurwitz_zeta(2, x))  # the trigamma function is ζ(2, x)
+vjp_of(hurwitz_zeta, None, lambda g, y, s, x: -s * g * hurwitz_zeta(s + 1, x))
 vjp_of(
     sp.betaln,
     lambda g, y, a, b: fit(g * (sp.digamma(a) - sp.digamma(a + b)), a),

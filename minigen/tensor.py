@@ -6,6 +6,7 @@ operators all end in one `record`: compute on the raw arrays and append the call
 
 import functools
 import importlib
+import inspect
 import operator
 import sys
 import threading
@@ -29,7 +30,8 @@ class Recording(threading.local):
 
 
 SPECIAL = "minigen.special"  # the rows of scipy.special, read when one is first missed, because SciPy is slow to import
-recording = Recording()
+NOTHING = {}  # the keyword arguments of a call that has none
+recording, new_tensor = Recording(), object.__new__
 pullbacks = {}  # function -> its pullbacks, one an argument: the table of derivatives
 compositions = {}  # function -> the same function written with others
 constants = set()  # functions whose derivative is zero wherever it exists, or whose values are no real numbers
@@ -70,6 +72,15 @@ def record(func, args, kwargs):
     return y
 
 
+def record_pair(func, a, b):
+    """record(func, (a, b), {}) without a list, a constructor and an empty dict: operators are most of the calls of small models."""
+    y = new_tensor(Tensor)
+    y.func, y.args, y.kwargs = func, (a, b), NOTHING
+    y.data = func(a.data if type(a) is Tensor else a, b.data if type(b) is Tensor else b)
+    recording.calls.append(y)
+    return y
+
+
 def raw(x):
     """x with Tensors, also those in lists and tuples, replaced by their arrays."""
     if type(x) is Tensor:
@@ -77,15 +88,31 @@ def raw(x):
     return type(x)(map(raw, x)) if type(x) in (list, tuple) else x
 
 
+@functools.cache
+def check_call(func, count, names):
+    """Refuse arguments that the row of func does not know (dtype=, where=, order=, …): nothing may be ignored in silence."""
+    if func in compositions:
+        parameters = inspect.signature(compositions[func]).parameters
+    else:
+        rule = next(rule for rule in pullbacks[func] if rule is not None)
+        parameters = dict(list(inspect.signature(rule).parameters.items())[2:])  # without g and y
+    try:
+        inspect.Signature(parameters.values()).bind(*range(count), **dict.fromkeys(names))
+    except TypeError as error:
+        raise TypeError(f"{func.__name__} of a Tensor: {error}; its arguments here are {', '.join(parameters)}") from None
+
+
 def dispatch(func, args, kwargs):
     """Find out what to do with a NumPy function that was called on a Tensor."""
     if kwargs.get("out") is not None:
-        raise TypeError(f"{func.__name__}(…, out=…): a Tensor's history must not be overwritten; use the returned value")
+        raise TypeError(f"{func.__name__}(…, out=…) or array += t: no array can hold a Tensor; use the returned value, x = x + t")
     if func in pullbacks:
         if any(type(v) is Tensor for v in kwargs.values()):
             raise TypeError(f"{func.__name__}: pass Tensors as positional arguments")
+        check_call(func, len(args), tuple(kwargs))
         return record(func, args, kwargs)
     if func in compositions:
+        check_call(func, len(args), tuple(kwargs))
         return compositions[func](*args, **kwargs)
     if func in constants:
         return func(*raw(args), **{k: raw(v) for k, v in kwargs.items()})
@@ -105,7 +132,7 @@ def unary(func):
 
 def binary(func):
     """The operator method of a binary ufunc and its reflection."""
-    return lambda self, other: record(func, (self, other), {}), lambda self, other: record(func, (other, self), {})
+    return lambda self, other: record_pair(func, self, other), lambda self, other: record_pair(func, other, self)
 
 
 def compare(func):
@@ -146,7 +173,7 @@ class Tensor:
         if how == "__call__":
             return dispatch(ufunc, args, kwargs)
         if ufunc is np.add and how == "reduce":
-            return dispatch(np.sum, (args[0], kwargs.get("axis", 0)), {})
+            return dispatch(np.sum, args, {"axis": 0, **kwargs})
         raise NotImplementedError(f"np.{ufunc.__name__}.{how} has no derivative here")
 
     def __array_function__(self, func, types, args, kwargs):
@@ -160,6 +187,7 @@ class Tensor:
     __mul__, __rmul__ = binary(np.multiply)
     __truediv__, __rtruediv__ = binary(np.divide)
     __pow__, __rpow__ = binary(np.power)
+    __matmul__, __rmatmul__ = binary(np.matmul)
     __lt__, __le__, __gt__, __ge__ = map(compare, (np.less, np.less_equal, np.greater, np.greater_equal))
     __eq__, __ne__ = map(compare, (np.equal, np.not_equal))
     sum, mean, var, std, prod, max, min = map(method, (np.sum, np.mean, np.var, np.std, np.prod, np.max, np.min))
@@ -172,12 +200,6 @@ class Tensor:
         " compute with NumPy functions, or take stop_gradient(x) where a constant is meant"
     )
     __setitem__ = refuse("a Tensor cannot be changed in place: build the new array with np.where, np.concatenate or np.stack")
-
-    def __matmul__(self, other):
-        return dispatch(np.matmul, (self, other), {})
-
-    def __rmatmul__(self, other):
-        return dispatch(np.matmul, (other, self), {})
 
     def __getitem__(self, index):
         return record(operator.getitem, (self, raw(index)), {})
@@ -200,8 +222,8 @@ class Tensor:
         return dispatch(np.transpose, (self, axes[0] if len(axes) == 1 else axes or None), {})
 
     def astype(self, dtype):
-        """The same numbers in another floating-point type."""
-        return record(astype, (self, dtype), {})
+        """The same numbers in another floating-point type; a raw array in any other."""
+        return record(astype, (self, dtype), {}) if np.dtype(dtype).kind == "f" else self.data.astype(dtype)
 
     T = property(transpose)
     mT = property(lambda self: self.swapaxes(-1, -2))
