@@ -59,7 +59,9 @@ def walk(calls, seeds, reach, nested):
 def consume(calls):
     """The calls in reverse, each forgotten when it is done with, so that its memory is used again."""
     while calls:
-        yield calls.pop()
+        t = calls.pop()
+        yield t
+        t.args = ()  # whoever still holds t, as the caller holds y, must not hold all that came before it
 
 
 def differentiable(x, name):
@@ -180,6 +182,8 @@ def jacobian(f):
         y, pull = linearise(f, x)
         if not is_array(y):
             raise TypeError(f"jacobian: f returned {type(y).__name__}; expected one array")
+        if y.size == 0:
+            return rebuild(x, [np.zeros_like(raw(leaf), shape=y.shape + leaf.shape) for leaf in leaves(x)])
         rows = [pull(np.reshape(unit, y.shape)) for unit in array_module(y).eye(y.size, dtype=y.dtype)]
         return rebuild(x, [np.stack(column).reshape(y.shape + column[0].shape) for column in zip(*rows, strict=True)])
 

@@ -250,5 +250,7 @@ def diag(x, k=0):
     """The diagonal of a matrix, or the matrix with a diagonal."""
     if x.ndim == 2:
         return diagonal(x, k)
+    if x.ndim != 1:
+        raise ValueError(f"diag: the array has {x.ndim} dimensions; expected 1 or 2")
     i = integers(x, len(x))
     return scatter_add(x, (i + max(-k, 0), i + max(k, 0)), (len(x) + abs(k),) * 2)

@@ -62,7 +62,7 @@ vjp_of(np.absolute, lambda g, y, x: g * np.sign(x))
 def power_slope(a, n):
     """∂aⁿ/∂a = n aⁿ⁻¹, and exactly 0 at n = 0, where aⁿ⁻¹ may be infinite."""
     if np.ndim(n) == 0 and not hasattr(n, "dtype"):
-        return 0 * a if n == 0 else n * a ** (n - 1)
+        return np.zeros_like(a) if n == 0 else n * a ** (n - 1)
     return n * a ** np.where((n == 0) & (a == 0), 1, n - 1)
 
 

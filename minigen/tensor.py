@@ -197,7 +197,8 @@ class Tensor:
 
     __array__ = __float__ = __int__ = __bool__ = __index__ = item = tolist = refuse(
         "a Tensor cannot become a plain number or array, because its derivative would be lost without a word:"
-        " compute with NumPy functions, or take stop_gradient(x) where a constant is meant"
+        " compute with NumPy functions (a list of Tensors wants np.stack; logsumexp and softmax are in minigen.nn, SciPy's convert),"
+        " or take stop_gradient(x) where a constant is meant"
     )
     __setitem__ = refuse("a Tensor cannot be changed in place: build the new array with np.where, np.concatenate or np.stack")
 
