@@ -147,12 +147,15 @@ def reporter(progress, start, steps):
         yield report
 
 
-def run(step, state, data, *, rng, steps, batch_size=None, progress=True, checkpoint=None, checkpoint_every=1000, resume=False):
+def run(
+    step, state, data, *, rng, steps, batch_size=None, progress=True, checkpoint=None, checkpoint_every=1000, resume=False, seconds=None
+):  # fmt: skip
     """Call step(state, batch, rng) `steps` times; (state, history), where history holds the loss of each step.
 
     data: a tree of arrays with one first axis, or None; batch_size None: all of it. checkpoint: a file that is written every
-    `checkpoint_every` steps and at the end; with resume=True a run goes on from it where it exists. Ctrl-C stops after the step
-    that is running, keeps the state and writes the checkpoint. Raises NonFiniteError at the first loss that is not finite.
+    `checkpoint_every` steps and at the end; with resume=True a run goes on from it where it exists. After Ctrl-C, or past the
+    time limit `seconds`, it stops behind the step that is running, keeps the state and writes the checkpoint. Raises
+    NonFiniteError at the first loss that is not finite.
     """
     if steps < 0:
         raise ValueError(f"steps is {steps}; expected ≥ 0")
@@ -175,6 +178,7 @@ def run(step, state, data, *, rng, steps, batch_size=None, progress=True, checkp
         if checkpoint is not None:
             save(checkpoint, state, facts=facts, seed=seed, step=t, history=history, rng=rng.bit_generator.state)
 
+    began = time.perf_counter()
     batch, unread, good = batch_order(data, batch_size, seed), [], None
     with reporter(progress, done, steps) as report, deferred_interrupt() as interrupted:
         for t in range(done + 1, steps + 1):
@@ -184,7 +188,8 @@ def run(step, state, data, *, rng, steps, batch_size=None, progress=True, checkp
                 unread.append(step(state, batch(t - 1), rng))
             except NonFiniteError as error:
                 raise stopped(error, t, state) from None
-            last = t == steps or interrupted()
+            late = seconds is not None and time.perf_counter() - began > seconds
+            last = t == steps or late or interrupted()
             if on_host or t % READ_EVERY == 0 or last:
                 losses = [float(x) for x in unread] if on_host else to_host(array_module(unread[0]).stack(unread)).tolist()
                 if not np.all(np.isfinite(losses)):
@@ -197,8 +202,9 @@ def run(step, state, data, *, rng, steps, batch_size=None, progress=True, checkp
                 report(t, losses[-1])
             if last or (checkpoint is not None and t % checkpoint_every == 0):
                 write(t)
-            if interrupted():
-                print(f"stopped by Ctrl-C after step {t} of {steps}: the state so far is kept", file=sys.stderr)
+            if last and t < steps:
+                cause = "Ctrl-C" if interrupted() else f"the limit of {seconds:.0f} seconds"
+                print(f"stopped by {cause} after step {t} of {steps}: the state so far is kept", file=sys.stderr)
                 break
     return state, np.array(history)
 
@@ -212,7 +218,7 @@ def stopped(error, t, state):
 
 def minimise(
     loss, model, data, *, rng, steps, batch_size=128, optimizer=None, progress=True, checkpoint=None, checkpoint_every=1000, resume=False,
-    clip_norm=None, ema=None,
+    seconds=None, clip_norm=None, ema=None,
 ):  # fmt: skip
     """(model, history): a trained copy of the model, and the mean loss of each step.
 
@@ -238,7 +244,7 @@ def minimise(
     try:
         _, history = run(
             step, {"learner": learner, "average": average}, data, rng=rng, steps=steps, batch_size=batch_size, progress=progress,
-            checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
+            checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume, seconds=seconds,
         )  # fmt: skip
     except NonFiniteError as error:
         error.model = learner.model
