@@ -16,6 +16,7 @@ from minigen import derivatives as d
 from minigen import functions as fn
 from minigen import linear_algebra as la
 from minigen import special, tensor
+from minigen.backend import array_module
 
 rng = np.random.default_rng(20)
 
@@ -52,8 +53,8 @@ def between(low, high, *shape):
 
 
 def constant(values, x):
-    """An array of the precision of x: a constant that does not widen it."""
-    return np.asarray(values, dtype=np.float32 if x.dtype == np.float32 else np.float64)
+    """An array of the library and precision of x: a constant that does not widen it."""
+    return array_module(x).asarray(values, dtype=np.float32 if x.dtype == np.float32 else np.float64)
 
 
 def spread(*shape):
@@ -107,7 +108,8 @@ for label, (a, b) in SHAPES.items():
         pool = spread(int(np.prod(a)) + int(np.prod(b)))
         real(function, pool[: int(np.prod(a))].reshape(a), pool[int(np.prod(a)) :].reshape(b), of=label)
     mask = between(0, 1, *np.broadcast_shapes(a, b)) < 0.5
-    case(np.where, between(-2, 2, *a), between(-2, 2, *b), f=lambda a, b, mask=mask: np.where(mask, a, b), of=label)
+    choose = (lambda a, b, mask=mask: np.where(array_module(a).asarray(mask), a, b))
+    case(np.where, between(-2, 2, *a), between(-2, 2, *b), f=choose, of=label)
 real(special.hurwitz_zeta, between(1, 3, 4), f=lambda x: special.hurwitz_zeta(3, x))
 for n in (0, 1, 2, 3, 0.5, -1):
     case(np.power, between(0.4, 2, 3), f=lambda x, n=n: x**n, of=f"x**{n}")

@@ -5,6 +5,7 @@ import pytest
 
 import minigen as mg
 from minigen import special
+from minigen.backend import like
 from minigen.tensor import EachArgument, Tensor, compositions, constants, pullbacks
 from tests.derivative_cases import BINARY, CASES, UNARY
 from tests.differences import assert_close, complex_slope, differences, flat, slope
@@ -15,8 +16,8 @@ ENGINE = {"tensor", "derivatives", "linear_algebra", "compositions", "special", 
 
 
 def fixed(shape, seed, x):
-    """Fixed weights in the dtype of x, real where x is complex."""
-    return np.asarray(np.random.default_rng(seed).normal(size=shape), dtype=x.real.dtype if isinstance(x, np.ndarray) else x.dtype)
+    """Fixed weights in the library and dtype of x."""
+    return like(x, np.random.default_rng(seed).normal(size=shape))
 
 
 def loss_of(case):
@@ -99,6 +100,17 @@ def test_float32_stays(case):
     y, pullback = mg.vjp(lambda xs: case.f(*xs), narrow)
     assert y.dtype == np.float32
     assert [g.dtype for g in pullback(np.ones_like(y))] == [np.float32] * len(narrow)
+
+
+@every_case
+def test_every_array_library_gives_the_same(case, device):
+    xs = inputs(case)
+    on_device = [mg.to_device(x, device) for x in xs]
+    first, second = loss_of(case), lambda xs: sum(np.sum(g**2) for g in mg.grad(loss_of(case))(xs))
+    for f in (first, second):
+        grads = mg.grad(f)(on_device)
+        assert all(mg.array_module(g) is mg.array_module(x) for g, x in zip(grads, on_device, strict=True))
+        assert_close(flat(mg.to_host(grads)), flat(mg.grad(f)(xs)), 1e-12)
 
 
 def strided(x):
