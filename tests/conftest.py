@@ -30,3 +30,13 @@ def device(request):
     if request.param == "cuda" and not standin.real_cupy():
         request.getfixturevalue("install_standin")
     return request.param
+
+
+@pytest.fixture
+def cp(request):
+    """CuPy itself where it finds a GPU, elsewhere the stand-in: for tests of what only a device does."""
+    if not standin.real_cupy():
+        request.getfixturevalue("install_standin")
+    import cupy
+
+    return cupy

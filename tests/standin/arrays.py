@@ -124,9 +124,7 @@ class ndarray:
         function = getattr(cupy, ufunc.__name__, None) or getattr(special, ufunc.__name__, None)
         if function is not None and method != "__call__":
             function = getattr(function, method, None)
-        operands = (*inputs, *(out or ()))
-        if method == "at":  # its index may be anything
-            operands = (inputs[0], *inputs[2:])
+        operands = (*inputs, *(out or ()))  # with the index of `at`, so that cupy.add.at takes tuples and slices, np.add.at does not
         if function is None or not all(isinstance(x, (ndarray, np.ndarray, *SCALARS)) for x in operands):
             return NotImplemented
         return function(*inputs, **kwargs) if out is None else function(*inputs, out=out[0], **kwargs)
@@ -148,7 +146,7 @@ class ndarray:
         """The index for the host array, with `...` so that even one element is a view, and the arrays in it."""
         parts, arrays = [], []
         for part in index if type(index) is tuple else (index,):
-            if isinstance(part, (list, np.ndarray)):
+            if isinstance(part, (list, np.ndarray, bool, np.bool)):
                 count("h2d")
                 part = np.asarray(part)
             part = part._host if type(part) is ndarray else part
@@ -172,6 +170,8 @@ class ndarray:
             raise TypeError(f"Unsupported type {type(value)}")
         index, arrays = self._index(index)
         count("launch")
+        if any(a.dtype == bool for a in arrays):
+            count("sync")
         positions = [a for a in arrays if a.dtype != bool]
         if positions and type(value) is ndarray and value.size > 1:
             flat = np.stack([a.ravel() for a in np.broadcast_arrays(*positions)])

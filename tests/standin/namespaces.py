@@ -26,6 +26,10 @@ VIEWS = set(
     """reshape transpose ravel squeeze swapaxes moveaxis expand_dims broadcast_to flip diagonal view atleast_1d atleast_2d rot90
     permute_dims matrix_transpose sliding_window_view as_strided split""".split()
 )
+# Functions whose answer is a number on the host in NumPy, and an array without axes on the device in CuPy.
+ANSWER_ON_DEVICE = {"allclose", "array_equal", "array_equiv", "count_nonzero"}
+ADDED_ATOMICALLY = "iILQefd"  # the types that ufunc.at takes
+LIKE = {"empty_like", "zeros_like", "ones_like", "full_like"}
 
 
 class ufunc:
@@ -39,9 +43,10 @@ class ufunc:
             if not isinstance(a, (ndarray, *SCALARS)):
                 raise TypeError(f"Unsupported type {type(a)}")
         count("launch")
-        options = {} if dtype is None else {"dtype": dtype}
+        options = {"casting": casting} if isinstance(self.host, np.ufunc) else {}  # SciPy's zeta is a function around a ufunc
+        options |= {} if dtype is None else {"dtype": dtype}
         with quiet():
-            result = self.host(*map(unwrap, args), out=unwrap(out), casting=casting, **options)
+            result = self.host(*map(unwrap, args), out=unwrap(out), **options)
         return wrap(result) if out is None else out
 
     def check(self, method):
@@ -63,11 +68,23 @@ class ufunc:
 
     def at(self, array, index, *values):
         self.check("at")
+        if array.dtype.char not in ADDED_ATOMICALLY:
+            raise TypeError(f"cupy.{self.__name__}.at does not support {array.dtype}")
         index, _ = array._index(index)
         self.host.at(unwrap(array), index, *map(unwrap, values))
 
     def reduceat(self, *args, **kwargs):
         self.check("reduceat")
+
+
+def check_operands(name, args, kwargs):
+    """Where CuPy asks more of the operands than NumPy does, or reads them differently."""
+    if name == "solve" and args[1].ndim > 1 and args[0].shape[:-1] != args[1].shape[:-1]:
+        raise ValueError("a must have (..., M, M) shape and b must have (..., M, K): stacks are not broadcast")
+    if name == "where" and type(args[0]) is not ndarray:
+        raise TypeError("the condition must be an array on the device")
+    if name in LIKE and not kwargs.get("shape", True):
+        del kwargs["shape"]  # CuPy takes shape=() for no shape given
 
 
 def function(name, host, parameters, waits, is_method=False, takes_lists=False):
@@ -85,13 +102,14 @@ def function(name, host, parameters, waits, is_method=False, takes_lists=False):
             count("sync")
         if name not in VIEWS:
             count("launch")
+        check_operands(name, args, kwargs)
         args, out = [unwrap(a) for a in args], kwargs.get("out")
         try:
             with quiet():
                 result = host(*args, **{key: unwrap(value) for key, value in kwargs.items()})
         except np.linalg.LinAlgError:  # CuPy does not look at what the device reports
             result = np.full_like(args[-1], np.nan, dtype=np.result_type(args[-1], np.float32))
-        return wrap(result) if out is None else out
+        return out if out is not None else wrap(np.asarray(result) if name in ANSWER_ON_DEVICE else result)
 
     return call
 
