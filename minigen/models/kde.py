@@ -42,7 +42,7 @@ from minigen.backend import array_module, like, normal, to_host
 from minigen.models.pca import check_columns, check_data, scatter
 from minigen.tensor import Tensor
 
-SPHERE = {"uniform": 2, "epanechnikov": 4}  # m − D of (8)
+SPHERE = {"uniform": 2, "epanechnikov": 4}  # how much larger than D is the m of the sphere
 KERNELS = ("gaussian", *SPHERE)
 FACTORS = {
     "scott": lambda n, d: n ** (-1 / (d + 4)),  # (10)
@@ -109,7 +109,8 @@ def log_kernel_sums(kernel, s):
     """log Σⱼ K(uᵢⱼ) / K(0) for each row i of s = −½‖u‖², whose memory is used again; −∞ where no datum is near."""
     if kernel == "gaussian":
         e, m = exp_and_max(s)
-        return m[:, 0] + np.log(e @ np.ones_like(e[0]))  # (2), summed by a product, which is faster
+        sums = e @ np.ones_like(e, shape=e.shape[1])  # a product sums faster than np.sum
+        return m[:, 0] + np.log(sums)  # (2)
     if kernel == "uniform":
         sums = np.sum(s >= -0.5, axis=1, dtype=s.dtype)  # (3)
     else:
@@ -185,7 +186,10 @@ def bandwidth_range(x, kernel):
 
 
 def cross_validate(x, kernel):
-    """The h of greatest leave-one-out likelihood, to about 0.5 %: a grid over all that is possible, then two finer ones around the best."""
+    """The h of greatest leave-one-out likelihood: a grid over all that is possible, then two finer ones around the best, to 0.5 %.
+
+    The likelihood of a uniform kernel jumps at every distance between two data: there h is about as good as the best, not near it.
+    """
     low, high = bandwidth_range(x, kernel)
     for _ in range(3):
         grid = np.geomspace(low, high, 16)

@@ -59,10 +59,10 @@ def mean_log_prob(w, variance, sw, trace):
     return -0.5 * (w.shape[0] * math.log(2 * math.pi) + log_det_cov(w, variance) + quadratic)  # (13)
 
 
-def check_noise(variance, x, k):
-    """Raise where σ² is no more than the rounding of x."""
-    if float(variance) <= 64 * np.finfo(x.dtype).eps ** 2 * float(np.mean(x**2)):
-        raise ValueError(f"x lies in a plane of k = {k} dimensions up to rounding, where σ² = 0 is no density; expected a smaller k")
+def check_noise(variance, floor, k):
+    """Raise where σ² is no more than the rounding of what it was computed from."""
+    if float(variance) <= float(floor):
+        raise ValueError(f"x lies in a plane of k = {k} dimensions up to rounding, so that σ² = 0 and p(x) is unbounded; use a smaller k")
 
 
 def maximum_likelihood(x, k):
@@ -70,7 +70,7 @@ def maximum_likelihood(x, k):
     n, d = x.shape
     pca = PCA.fit(x, k)
     variance = np.mean(pca.reconstruction_error(x)) / (d - k)  # (9)
-    check_noise(variance, x, k)
+    check_noise(variance, 64 * np.finfo(x.dtype).eps ** 2 * np.mean(x**2), k)
     lengths = np.sqrt(np.maximum(pca.explained_variance * ((n - 1) / n) - variance, 0))
     return pca.mean, pca.components.T * lengths, variance  # (10)
 
@@ -80,7 +80,7 @@ def expectation_maximisation(x, k, rng, steps, tol):
     n, d = x.shape
     mean = np.mean(x, axis=0, dtype=np.float64)
     if n > d:
-        s = scatter(x, mean.astype(x.dtype)).astype(np.float64) / n
+        s = scatter(x, mean) / n
         trace, times_s = np.trace(s), lambda w: s @ w
     else:
         centred = x - mean
@@ -89,7 +89,7 @@ def expectation_maximisation(x, k, rng, steps, tol):
     w = normal(rng, (d, k), mean) * np.sqrt(variance)
     history = []
     while True:
-        check_noise(variance, x, k)
+        check_noise(variance, 1e-7 * trace / d, k)  # a step solves with M, whose condition number is about λ₁ / σ²
         sw = times_s(w)
         history.append(float(mean_log_prob(w, variance, sw, trace)))
         if len(history) > steps or (len(history) > 1 and history[-1] - history[-2] < tol):
