@@ -13,6 +13,8 @@ import operator
 
 import numpy as np
 
+from minigen.backend import array_module
+from minigen.backend import array_module
 from minigen.tensor import EachArgument, constants, primitive, pullbacks, vjp_of
 
 LN2, LN10 = 0.6931471805599453, 2.302585092994046
@@ -159,7 +161,7 @@ def scatter_add(g, index, shape):
     out = np.zeros_like(g, shape=shape)
     parts = index if isinstance(index, tuple) else (index,)
     if any((getattr(p, "dtype", None) is not None and p.dtype != bool) or isinstance(p, list) for p in parts):
-        np.add.at(out, index, g)
+        array_module(out).add.at(out, index, g)  # np.add.at hands CuPy no tuples
     else:
         out[index] = g
     return out

@@ -150,7 +150,10 @@ compositions[np.linalg.slogdet] = lambda a: SlogdetResult(np.linalg.slogdet(raw(
 
 @primitive
 def solve(a, b):
-    """a⁻¹ b for matrices b."""
+    """a⁻¹ b for matrices b. Stacks are broadcast here, because CuPy's solve does not."""
+    if a.shape[:-2] != b.shape[:-2]:
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = np.broadcast_to(a, stack + a.shape[-2:]), np.broadcast_to(b, stack + b.shape[-2:])
     return np.linalg.solve(a, b)
 
 
