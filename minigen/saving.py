@@ -39,7 +39,7 @@ def load(path, like=None):
     Raises ValueError where the file is no such archive, or its arrays do not fit those of `like`.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(arrays.pop(META).tobytes())
     except (KeyError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
