@@ -62,6 +62,7 @@ def test_of_equally_near_centres_the_first_wins(k):
 def test_statistics_are_counts_and_sums_and_merge_by_addition():
     x, labels = clouds(30, 3, 2), np.random.default_rng(0).integers(4, size=30)
     counts, sums = statistics(x, one_hot(labels, 4, x))
+    assert {a.dtype for a in statistics(x.astype(np.float32), one_hot(labels, 4, x.astype(np.float32)))} == {np.dtype(np.float64)}
     for j in range(4):
         assert counts[j] == np.count_nonzero(labels == j)
         np.testing.assert_allclose(sums[j], x[labels == j].sum(0), rtol=1e-12)
@@ -156,6 +157,19 @@ def test_choose_follows_the_probabilities_and_never_takes_an_impossible_one(p):
         assert np.all(np.abs(count - n * q) <= Z * np.sqrt(n * q * (1 - q)))
 
 
+class Zero:
+    """A generator whose every draw is the least that it can be."""
+
+    def random(self, shape, dtype):
+        return np.zeros(shape, dtype)
+
+
+def test_the_least_draw_takes_the_first_possible_choice():
+    assert choose(Zero(), np.array([0.0, 0.0, 1.0, 1.0]), 1) == 2
+    x = np.array([[0.0], [0.0], [1.0]])
+    np.testing.assert_array_equal(kmeans_plus_plus(x, 2, Zero(), x[0]), [[0.0], [1.0]])
+
+
 # ---- Lloyd's algorithm ----
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 40), d=st.integers(1, 3), k=st.integers(1, 40), grid=st.booleans())
 def test_the_inertia_never_rises_and_the_end_is_a_fixed_point(seed, n, d, k, grid):
@@ -236,11 +250,19 @@ def test_predict_of_no_points():
     assert KMeans.fit(clouds(9, 2, 2), 2, rng=np.random.default_rng(0)).predict(np.zeros((0, 2))).shape == (0,)
 
 
-def test_the_start_is_not_overwritten():
+def test_the_start_is_not_overwritten_and_takes_the_dtype_of_the_data():
     x = clouds(30, 2, 3)
     init = x[:3].copy()
     KMeans.fit(x, 3, init=init)
     np.testing.assert_array_equal(init, x[:3])
+    model = KMeans.fit(x.astype(np.float32), 3, init=init, max_iter=0)
+    assert model.centers.dtype == model.weights.dtype == np.float32
+
+
+def test_rounding_makes_no_distance_negative():
+    for seed in range(20):
+        x = clouds(10, 50, 3, seed).astype(np.float32)
+        assert 0 <= KMeans.fit(x, 10, init=x, max_iter=0).inertia < 1e-2
 
 
 RNG = np.random.default_rng(0)
@@ -255,8 +277,9 @@ RNG = np.random.default_rng(0)
         ({"x": np.full((9, 2), np.inf)}, "x has NaN"),
         ({"x": np.zeros(9)}, "x has shape"),
         ({"x": np.zeros((0, 2))}, "x has n = 0"),
-        ({"init": "random"}, "init is 'random'"),
-        ({"init": np.zeros((2, 2))}, r"init has shape \(2, 2\); expected \(k, D\) = \(3, 2\)"),
+        ({"init": "random"}, "init is 'random'; expected 'k-means"),
+        ({"init": np.zeros((2, 2))}, r"expected centres \(k, D\) = \(3, 2\)"),
+        ({"init": [[1.0, 2.0]]}, r"init is \[\[1.0, 2.0\]\]; expected centres \(k, D\)"),
         ({"rng": None}, "rng is None"),
         ({"max_iter": -1}, "max_iter is -1"),
     ],

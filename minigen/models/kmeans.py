@@ -169,18 +169,15 @@ class KMeans:
             raise ValueError(f"k is {k}; expected 1 ≤ k ≤ n = {n}, the number of points")
         if max_iter < 0:
             raise ValueError(f"max_iter is {max_iter}; expected ≥ 0")
+        if isinstance(init, str) and init != "k-means++":
+            raise ValueError(f"init is {init!r}; expected 'k-means++' or centres (k, D)")
+        if isinstance(init, str) and rng is None:
+            raise ValueError("rng is None; expected a np.random.Generator, from which k-means++ draws")
+        if not isinstance(init, str) and getattr(init, "shape", None) != (k, d):
+            raise ValueError(f"init is {init!r}; expected centres (k, D) = {(k, d)}, or 'k-means++'")
         keep_memory()
         origin = np.mean(x, axis=0)
-        if isinstance(init, str):
-            if init != "k-means++":
-                raise ValueError(f"init is {init!r}; expected 'k-means++' or centres (k, D)")
-            if rng is None:
-                raise ValueError("rng is None; expected a np.random.Generator, which k-means++ draws from")
-            centers = kmeans_plus_plus(x, k, rng, origin)
-        elif init.shape != (k, d):
-            raise ValueError(f"init has shape {init.shape}; expected (k, D) = {(k, d)}")
-        else:
-            centers = like(x, init)
+        centers = kmeans_plus_plus(x, k, rng, origin) if isinstance(init, str) else like(x, init)
         norms, labels = squared_norms(x, origin), array_module(x).full(n, -1)
         counts, sums, history = 0, 0, []
         while True:
