@@ -3,7 +3,7 @@
 
 def check_rng(rng):
     """TypeError unless rng can draw."""
-    if not hasattr(rng, "standard_normal") or not hasattr(rng, "random"):
+    if not hasattr(rng, "integers"):  # the old RandomState and the global numpy.random have none
         raise TypeError(f"rng is {rng!r}; expected a random generator, as numpy.random.default_rng(0)")
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigen.backend import normal, uniform
 from minigen.data.checks import check_count, check_rng
 
 SHAPES = ("square", "circle", "triangle")
@@ -68,13 +69,12 @@ def shapes(n_per_class, rng, size=64, classes=TRAIN_CLASSES, vary=False):
     base, sign, noise = (np.array([float(getattr(c, name)) for c in classes])[y] for name in ("base", "sign", "noise"))
     extent, centre = np.full(len(y), SIZE), np.full((len(y), 2), 0.5)
     if vary:
-        extent = rng.uniform(*SIZES, len(y))
-        centre = extent[:, None] / 2 + rng.random((len(y), 2)) * (1 - extent[:, None])
+        extent = SIZES[0] + (SIZES[1] - SIZES[0]) * uniform(rng, extent.shape, extent)
+        centre = extent[:, None] / 2 + uniform(rng, centre.shape, centre) * (1 - extent[:, None])
     colour = base[:, None] + sign[:, None] * np.array([0, 0.1, 0.2])
-    x = rng.standard_normal((len(y), size, size, 3), dtype=np.float32)
-    x *= noise.astype(np.float32)[:, None, None, None]
+    x = normal(rng, (len(y), size, size, 3), np.zeros((), np.float32))
     for i in range(len(y)):
-        x[i] += (coverage(SHAPES[shape[i]], centre[i], extent[i], size)[..., None] * colour[i]).astype(np.float32)
+        x[i] = coverage(SHAPES[shape[i]], centre[i], extent[i], size)[..., None] * colour[i] + noise[i] * x[i]
     area = np.array(AREAS)[shape] * extent**2
     return x, y, {"shape": shape, "base": base, "sign": sign, "noise": noise, "centre": centre, "size": extent, "area": area}
 

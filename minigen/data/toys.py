@@ -97,7 +97,8 @@ class Smeared:
 
     def points(self, k, u):
         """c_k(u) as an array (…, 2)."""
-        return np.stack(self.curve(*np.broadcast_arrays(k, u)), axis=-1)
+        zero = 0 * (k + u)
+        return np.stack(self.curve(k + zero, u + zero), axis=-1)
 
     def sample(self, n, rng):
         """n points."""
@@ -122,11 +123,14 @@ class Smeared:
         centres, log_w = (like(x, a) for a in self.nodes)
         rows = max(1, BLOCK // len(log_w))
         blocks = [x[i : i + rows] for i in range(0, len(x), rows)] or [x]
-        return np.concatenate([logsumexp(log_w + self.log_components(b, centres), axis=1) for b in blocks])
+        norm = float(np.log(2 * np.pi * self.sigma**2))
+        return np.concatenate([logsumexp(self.exponents(b, centres, log_w), axis=1) for b in blocks]) - norm
 
-    def log_components(self, x, centres):
-        """log N(x; c, σ² I) for every point and centre, (n, m)."""
-        return log_gauss(x[:, :1] - centres[:, 0], x[:, 1:] - centres[:, 1], self.sigma, self.sigma)
+    def exponents(self, x, centres, log_w):
+        """log w − ‖x − c‖² / 2σ² for every point and centre, (n, m)."""
+        scale = float(np.sqrt(2)) * self.sigma
+        a, b = (x[:, :1] - centres[:, 0]) / scale, (x[:, 1:] - centres[:, 1]) / scale
+        return log_w - (a * a + b * b)
 
     @cached_property
     def entropy(self):
@@ -146,7 +150,7 @@ class Checkerboard:
         return np.stack([i, 2 * j + i % 2], axis=1) - 2 + rng.random((n, 2))
 
     def log_prob(self, x):
-        """−log 8 on the squares with their edges (to which rounding may take a draw), −∞ elsewhere."""
+        """−log 8 on the squares and on the lines of the board (to which rounding may take a draw), −∞ elsewhere."""
         x = stop_gradient(x)
         a, b = x[:, 0], x[:, 1]
         i, j = np.floor(a), np.floor(b)
@@ -240,7 +244,7 @@ TOYS = {
     "grid_gaussians": Smeared(lambda k, u: (k % 5 - 2, k // 5 - 2), 25, 0.05),  # 5 × 5, one apart
     "ring": Smeared(lambda k, u: polar(2, 2 * np.pi * u), 1, 0.1),  # a circle of radius 2
     "circles": Smeared(lambda k, u: polar(1 - k / 2, 2 * np.pi * u), 2, 0.08),  # radii 1, ½
-    "rings": Smeared(lambda k, u: polar(0.75 * (k + 1), 2 * np.pi * u), 4, 0.08),  # radii ¾, 1½, 2¼, 3
+    "rings": Smeared(lambda k, u: polar((k + 1) / 2, 2 * np.pi * u), 4, 0.08),  # radii ½, 1, 1½, 2
     "moons": Smeared(moon, 2, 0.1),
     "spirals": Smeared(spiral, 2, 0.1),
     "swiss_roll": Smeared(lambda k, u: polar(0.3 * np.pi * (1 + 2 * u), 1.5 * np.pi * (1 + 2 * u)), 1, 0.1),  # t/5 (cos t, sin t)
