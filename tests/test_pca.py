@@ -56,7 +56,7 @@ def test_components_are_the_leading_eigenvectors(x):
 
 @pytest.mark.verifies("pca.2")
 def test_scatter_takes_every_row_once():
-    x, mean = cloud(13, 3), np.array([1.0, -2.0, 0.5])
+    x, mean = cloud(11, 3), np.array([1.0, -2.0, 0.5])
     np.testing.assert_allclose(scatter(x, mean, rows=5), sum(np.outer(row - mean, row - mean) for row in x), rtol=1e-12)
 
 
@@ -115,6 +115,8 @@ def test_reconstruction_error_is_the_variance_left_out_and_the_least(x):
     model = PCA.fit(x, k)
     error = model.reconstruction_error(x).sum() / (n - 1)
     np.testing.assert_allclose(error, np.linalg.eigvalsh(np.cov(x.T))[:-k].sum(), rtol=1e-9)
+    lengths = np.linalg.norm(x - model.decode(model.encode(x)), axis=1)
+    np.testing.assert_allclose(model.reconstruction_error(x), lengths**2, rtol=1e-9)
     for w in [*planes(k, d, rng, 50), *(turned(model.components, rng, 0.1) for _ in range(50))]:
         centred = x - x.mean(0)
         assert np.sum((centred - centred @ w.T @ w) ** 2) / (n - 1) > error
