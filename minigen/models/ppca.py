@@ -154,19 +154,18 @@ class PPCA:
     def fit(cls, x, k, method="ml", rng=None, steps=1000, tol=1e-9):
         """The maximum-likelihood model of x (n, D), 1 ≤ k < D and k < n: in closed form ("ml") or by expectation maximisation ("em").
 
-        EM starts from a random W drawn with rng and ends after that many steps, or where one gains less than tol nats per example;
-        history holds the mean log-likelihood (nats per example) at the start and after each step. Either way the columns of W lie
-        along the principal axes, the longest first.
+        EM starts from a random W, without rng always from the same one: the likelihood has one maximum and else only saddles, so
+        that any start leads there. It ends after that many steps, or where one gains less than tol nats per example; history
+        holds the mean log-likelihood (nats per example) at the start and after each step. Either way the columns of W lie along
+        the principal axes, the longest first.
 
         Raises TypeError or ValueError for data that are not finite floats (n, D), for another k or method, and where the data
-        lie in a k-dimensional plane, σ² = 0 and the likelihood has no bound.
+        lie in a k-dimensional plane: then σ² = 0 and the likelihood has no bound.
         """
         check_data(x, least=2)
         check_rank(k, min(x.shape[0], x.shape[1]) - 1, "min(n, D) − 1")
         if method not in ("ml", "em"):
             raise ValueError(f'method is {method!r}; expected "ml" or "em"')
-        if method == "em":
-            if rng is None:
-                raise ValueError('rng is None; method="em" starts from a random W: pass rng=np.random.default_rng(0)')
-            return cls(*expectation_maximisation(x, k, rng, steps, tol))
-        return cls(*maximum_likelihood(x, k))
+        if method == "ml":
+            return cls(*maximum_likelihood(x, k))
+        return cls(*expectation_maximisation(x, k, rng or np.random.default_rng(0), steps, tol))
