@@ -108,7 +108,10 @@ class VAE:
     def init(
         cls, rng, event, latent=16, hidden=(256, 256), prior="normal", likelihood="gaussian", beta=1.0, activation=relu, dtype=np.float32
     ):  # fmt: skip
-        """Networks with the given hidden widths, the decoder's in reverse, and random weights."""
+        """Networks with the given hidden widths, the decoder's in reverse.
+
+        Their outputs begin near 0, that is near q = p and τ = 1: some are exponents, and large ones at the start diverge.
+        """
         if prior not in PRIORS:
             raise ValueError(f"prior is {prior!r}; expected one of {PRIORS}")
         if likelihood not in LIKELIHOODS:
@@ -118,8 +121,8 @@ class VAE:
         d, event = int(np.prod(event)), tuple(event)
         code = latent if prior == "bernoulli" else 2 * latent
         output = d if likelihood == "bernoulli" else 2 * d
-        encoder = MLP.init(rng, [d, *hidden, code], activation, dtype=dtype)
-        decoder = MLP.init(rng, [latent, *hidden[::-1], output], activation, dtype=dtype)
+        encoder = MLP.init(rng, [d, *hidden, code], activation, output_gain=0.1, dtype=dtype)
+        decoder = MLP.init(rng, [latent, *hidden[::-1], output], activation, output_gain=0.1, dtype=dtype)
         return cls(encoder, decoder, event, prior, likelihood, beta)
 
     # ---- q(z|x) and p(x|z) ----
