@@ -148,6 +148,8 @@ def value_and_grad(f):
 def grad(f):
     """The function x, … ↦ ∂f/∂x, shaped like its first argument. It can be differentiated again.
 
+    The arrays of a gradient may share memory with each other: make new ones of them (g * 2) rather than write into them (g *= 2).
+
     >>> bool(grad(grad(np.sin))(0.5) == -np.sin(0.5))
     True
     """

@@ -14,7 +14,6 @@ import operator
 import numpy as np
 
 from minigen.backend import array_module
-from minigen.backend import array_module
 from minigen.tensor import EachArgument, constants, primitive, pullbacks, vjp_of
 
 LN2, LN10 = 0.6931471805599453, 2.302585092994046
@@ -22,7 +21,7 @@ LN2, LN10 = 0.6931471805599453, 2.302585092994046
 
 def column_sums(g):
     """g.sum(0) of a matrix as a product with ones: BLAS does it several times faster than a reduction over rows."""
-    return np.ones_like(g, shape=len(g)) @ g
+    return np.ones_like(g, shape=(len(g),)) @ g
 
 
 def fit(g, x):
@@ -158,7 +157,7 @@ vjp_of(np.cumsum, reverse_cumsum)
 @primitive
 def scatter_add(g, index, shape):
     """Zeros of a shape with g added at an index, repeated positions added up: the adjoint of x[index]."""
-    out = np.zeros_like(g, shape=shape)
+    out = array_module(g).zeros(shape, dtype=g.dtype)  # CuPy's zeros_like takes shape=() for none given
     parts = index if isinstance(index, tuple) else (index,)
     if any((getattr(p, "dtype", None) is not None and p.dtype != bool) or isinstance(p, list) for p in parts):
         array_module(out).add.at(out, index, g)  # np.add.at hands CuPy no tuples

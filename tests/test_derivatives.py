@@ -1,5 +1,7 @@
 """Every row of the table of derivatives against the definition of a derivative, to the third order."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -197,6 +199,7 @@ def test_numbers_keep_float32(op, scalar):
 def spy(func, calls):
     """The row of a function, noting (function, argument, whether it was fed Tensors) at every use."""
     def noting(rule, i):
+        @functools.wraps(rule)  # its signature is read
         def noted(*args, **kwargs):
             calls.add((func, i, not raw_leaves(args)))
             return rule(*args, **kwargs)
@@ -241,6 +244,30 @@ def test_every_row_has_a_case_that_uses_it_to_second_order(monkeypatch):
             wanted = [(i, nested) for i in places for nested in (False, True)]
         unused += [(named(func), i, nested) for i, nested in wanted if (func, i, nested) not in calls]
     assert not unused
+
+
+def test_no_pullback_widens_float32(monkeypatch):
+    """The gradient's last cast would hide it, and a float64 pass over memory costs twice as much."""
+    widened = set()
+
+    def watched(func, rule):
+        @functools.wraps(rule)  # its signature is read
+        def watch(*args, **kwargs):
+            y = rule(*args, **kwargs)
+            if y.dtype != np.float32:
+                widened.add(named(func))
+            return y
+
+        return watch
+
+    for func, rules in list(pullbacks.items()):
+        each = isinstance(rules, EachArgument)
+        row = EachArgument(watched(func, rules.rule)) if each else tuple(rule and watched(func, rule) for rule in rules)
+        monkeypatch.setitem(pullbacks, func, row)
+    for case in CASES:
+        narrow = [x.astype(np.float32) for x in inputs(case)]
+        mg.grad(derivative_along(loss_of(case), directions(narrow, 10)))(narrow)
+    assert not widened
 
 
 def raw_leaves(value):
