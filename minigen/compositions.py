@@ -68,7 +68,7 @@ def prod(x, axis=None, *, keepdims=False):
     kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     count = int(np.prod([x.shape[a] for a in axes]))
     if count == 0:
-        return np.ones_like(x, shape=kept if keepdims else [x.shape[i] for i in rest])
+        return array_module(x).ones(kept if keepdims else tuple(x.shape[i] for i in rest), dtype=x.dtype)
     y = np.reshape(np.transpose(x, (*axes, *rest)), (count, *[x.shape[i] for i in rest]))
     while len(y) > 1:
         half = len(y) // 2
@@ -115,7 +115,7 @@ def take(x, indices, axis=None):
 def full_like(x, fill_value, dtype=None, *, shape=None):
     """An array shaped like x, of one value, through which the derivative flows."""
     if type(fill_value) is Tensor:
-        return np.zeros_like(x, dtype=dtype, shape=shape) + fill_value
+        return array_module(x).zeros(x.shape if shape is None else shape, dtype=dtype or x.dtype) + fill_value
     return np.full_like(raw(x), fill_value, dtype=dtype, shape=shape)
 
 

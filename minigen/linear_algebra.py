@@ -72,7 +72,7 @@ def contract_back(i, g, y, subscripts, *operands):
     for letter, n in zip(mine, x.shape, strict=True):
         if letter not in output + "".join(inputs):
             inputs.append(letter)
-            others.append(np.ones_like(x, shape=n))
+            others.append(np.ones_like(x, shape=(n,)))
     return contract(f"{','.join([output, *inputs])}->{mine}", g, *others)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from minigen import grad, to_device, to_host, vjp
-from minigen.tree import count_parameters, field_names, is_array, is_leaf, leaves, named_arrays, ravel, rebuild, tree_map
+from minigen.tree import count_parameters, field_names, is_array, is_leaf, leaves, map_nodes, named_arrays, ravel, rebuild, tree_map
 
 Pair = namedtuple("Pair", ["left", "right"])
 
@@ -129,11 +129,20 @@ def test_rebuild_undoes_leaves(case):
 def test_tree_map_changes_the_leaves_and_nothing_else(case):
     tree, expected, everything = case
     before = [a.copy() for a in everything]
-    twice = tree_map(lambda a, b: a + b, tree, tree)
-    assert all(equal(a, 2 * b) for a, b in zip(leaves(twice), expected, strict=True))
+    new = tree_map(lambda a, b, c: a - 2 * b + c, tree, tree_map(np.square, tree), tree)
+    assert all(equal(a, b - 2 * b * b + b) for a, b in zip(leaves(new), expected, strict=True))
     trained = {id(a) for a in expected}
-    assert same(tree, twice, lambda a, b: id(a) in trained or a is b)
+    assert same(tree, new, lambda a, b: id(a) in trained or a is b)
     assert all(equal(a, b) for a, b in zip(everything, before, strict=True))
+
+
+@given(trees)
+def test_all_arrays_or_the_trainable_ones_can_be_mapped(case):
+    tree, expected, everything = case
+    for static, wanted in ((False, expected), (True, everything)):
+        seen = []
+        map_nodes(lambda a, seen=seen: seen.append(a), tree, static=static)
+        assert identical(seen, wanted)
 
 
 @given(trees.filter(lambda case: case[1]))
@@ -201,6 +210,7 @@ def test_constructors_do_not_see_gradients():
     [
         (np.ones(2), True, True), (np.float32(1), True, True), (np.ones(2, np.float16), True, True), (np.arange(2), True, False),
         (np.ones(2, bool), True, False), (np.ones(2, complex), True, False), (1.0, False, False), ("a", False, False), (None, False, False),
+        (np.dtype(float), False, False), (np.nditer([1.0]), False, False),
     ],
 )  # fmt: skip
 def test_what_is_trained(x, array_like, trained):
