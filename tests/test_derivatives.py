@@ -274,6 +274,17 @@ def raw_leaves(value):
     return all(map(raw_leaves, value)) if isinstance(value, (tuple, list)) else type(value) is not Tensor
 
 
+CONSTANTS = (
+    "sign floor ceil rint round trunc equal not_equal less less_equal greater greater_equal isfinite isnan isinf isclose allclose array_equal"
+    " signbit logical_not argmax argmin argsort searchsorted count_nonzero any all nonzero shape ndim size zeros_like ones_like empty_like"
+    " result_type floor_divide heaviside"
+)
+
+
+def test_the_constants_are_these():
+    assert constants == {getattr(np, name) for name in CONSTANTS.split()}
+
+
 @pytest.mark.parametrize("func", sorted(constants, key=named), ids=named)
 def test_constants_are_raw_and_equal_numpys(func):
     x, y = np.array([[0.5, -1.5], [2.5, 0.0]]), np.array([0.5, 1.0])
