@@ -3,6 +3,7 @@
 import sys
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -129,8 +130,8 @@ def test_rebuild_undoes_leaves(case):
 def test_tree_map_changes_the_leaves_and_nothing_else(case):
     tree, expected, everything = case
     before = [a.copy() for a in everything]
-    new = tree_map(lambda a, b, c: a - 2 * b + c, tree, tree_map(np.square, tree), tree)
-    assert all(equal(a, b - 2 * b * b + b) for a, b in zip(leaves(new), expected, strict=True))
+    new = tree_map(lambda a, b, c: a - 2 * b + 3 * c, tree, tree_map(np.square, tree), tree_map(np.negative, tree))
+    assert all(equal(a, b - 2 * b * b - 3 * b) for a, b in zip(leaves(new), expected, strict=True))
     trained = {id(a) for a in expected}
     assert same(tree, new, lambda a, b: id(a) in trained or a is b)
     assert all(equal(a, b) for a, b in zip(everything, before, strict=True))
@@ -211,6 +212,7 @@ def test_constructors_do_not_see_gradients():
         (np.ones(2), True, True), (np.float32(1), True, True), (np.ones(2, np.float16), True, True), (np.arange(2), True, False),
         (np.ones(2, bool), True, False), (np.ones(2, complex), True, False), (1.0, False, False), ("a", False, False), (None, False, False),
         (np.dtype(float), False, False), (np.nditer([1.0]), False, False),
+        (SimpleNamespace(dtype=np.dtype(float)), False, False),
     ],
 )  # fmt: skip
 def test_what_is_trained(x, array_like, trained):
