@@ -213,6 +213,13 @@ def test_every_library_and_dtype(method, dtype, shape, device):
     np.testing.assert_allclose(to_host(model.log_prob(x)), want.log_prob(host), rtol=1e-4 if dtype == np.float32 else 1e-9)
 
 
+def test_a_device_is_not_waited_for(install_standin):
+    x = to_device(cloud(20, 4), "cuda")
+    model = PPCA.fit(x, 2)
+    with install_standin.forbid("sync"):
+        model.log_prob(x), model.score(x), model.encode(x), model.sample(3, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("method", ["ml", "em"])
 def test_data_in_a_plane_have_no_density(method, dtype):
