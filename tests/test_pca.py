@@ -201,6 +201,7 @@ def test_data_are_not_changed(x):
         (np.eye(3), 0, ValueError, "k is 0"),
         (np.eye(3), 4, ValueError, "k is 4; expected an integer with 1 ≤ k ≤ min\\(n, D\\) = 3"),
         (np.ones((2, 5)), 3, ValueError, "k is 3"),
+        (np.ones((5, 2)), 3, ValueError, "k is 3"),
         (np.eye(3), 1.5, ValueError, "k is 1.5"),
     ],
 )
