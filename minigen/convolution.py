@@ -103,20 +103,21 @@ def joined(y, shape):
     return np.reshape(np.swapaxes(y, 0, 1), shape)
 
 
-def correlate(x, w, windows, groups, bias=0.0, out=None):
-    """y[o] = Σᵢ x[start + stride · o + dilation · i] w[i] + bias, written into `out` (n, *size, …) if given."""
-    if out is None:
-        out = np.empty_like(x, shape=(len(x), *windows.size, w.shape[3]), dtype=np.result_type(x.dtype, w.dtype))
+def correlate(x, w, windows, groups):
+    """y[o] = Σᵢ x[start + stride · o + dilation · i] w[i]."""
+    y = np.empty_like(x, shape=(len(x), *windows.size, w.shape[3]), dtype=np.result_type(x.dtype, w.dtype))
     matrix = by_group(w, groups)
     for block, cols in blocks(x, windows, groups):
-        np.add(joined(cols @ matrix, out[block].shape), bias, out=out[block])
-    return out
+        np.matmul(cols, matrix, out=by_group(y[block], groups))
+    return y
 
 
 @primitive
 def convolve(x, w, bias, windows, groups):
     """∂T/∂ȳ: images x (n, H, W, C) and weights w (*kernel, C/groups, K) → (n, *size, K). Adds a bias (K,), or 0.0."""
-    return correlate(x, w, windows, groups, bias)
+    y = correlate(x, w, windows, groups)
+    y += bias
+    return y
 
 
 @primitive
@@ -156,9 +157,9 @@ def convolve_input(y, w, windows, groups, image):
     spread = np.reshape(spread, (kernel[0], a, kernel[1], b, c, groups, k // groups))[::-1, :, ::-1]
     spread = np.reshape(np.transpose(spread, (0, 2, 6, 5, 1, 3, 4)), (*kernel, k // groups, groups * a * b * c))
     h, v = -(-image[0] // a), -(-image[1] // b)
-    x = np.empty_like(y, shape=(len(y), h, a, v, b, groups, c), dtype=np.result_type(y.dtype, w.dtype))
-    correlate(y, spread, Windows(kernel, (h, v), start, (1, 1), dilation), groups, out=np.transpose(x, (0, 1, 3, 5, 2, 4, 6)))
-    return np.reshape(x, (len(y), h * a, v * b, groups * c))[:, : image[0], : image[1]]
+    pixels = correlate(y, spread, Windows(kernel, (h, v), start, (1, 1), dilation), groups)
+    pixels = np.transpose(np.reshape(pixels, (len(y), h, v, groups, a, b, c)), (0, 1, 4, 2, 5, 3, 6))
+    return np.reshape(pixels, (len(y), h * a, v * b, groups * c))[:, : image[0], : image[1]]
 
 
 vjp_of(
@@ -192,11 +193,11 @@ def pads(padding, stride, reach, image):
     if padding == "same":
         totals = [max(s * (-(-n // s) - 1) + r - n, 0) for n, s, r in zip(image, stride, reach, strict=True)]
         return tuple((total // 2, total - total // 2) for total in totals)
-    if padding == "valid" or isinstance(padding, int):
-        padding = ((0 if padding == "valid" else padding,) * 2,) * 2
-    if isinstance(padding, str) or [len(p) for p in padding] != [2, 2] or min(map(min, padding)) < 0:
+    sides = 0 if padding == "valid" else padding
+    sides = ((sides, sides),) * 2 if isinstance(sides, int) else sides
+    if np.shape(sides) != (2, 2) or not all(isinstance(p, int) and p >= 0 for side in sides for p in side):
         raise ValueError(f'padding is {padding!r}; expected "same", "valid", an integer ≥ 0 or ((top, bottom), (left, right))')
-    return padding
+    return sides
 
 
 def layout(image, kernel, stride, padding, dilation):
