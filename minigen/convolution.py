@@ -105,7 +105,8 @@ def joined(y, shape):
 
 def correlate(x, w, windows, groups):
     """y[o] = Σᵢ x[start + stride · o + dilation · i] w[i]."""
-    y = np.empty_like(x, shape=(len(x), *windows.size, w.shape[3]), dtype=np.result_type(x.dtype, w.dtype))
+    shape, dtype = (len(x), *windows.size, w.shape[3]), np.result_type(x.dtype, w.dtype)
+    y = np.empty_like(x, dtype=dtype, order="C", shape=shape)  # by_group(y[block]) must be a view
     matrix = by_group(w, groups)
     for block, cols in blocks(x, windows, groups):
         np.matmul(cols, matrix, out=by_group(y[block], groups))
