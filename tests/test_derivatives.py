@@ -275,9 +275,9 @@ def raw_leaves(value):
 
 
 CONSTANTS = (
-    "sign floor ceil rint round trunc equal not_equal less less_equal greater greater_equal isfinite isnan isinf isclose allclose array_equal"
-    " signbit logical_not argmax argmin argsort searchsorted count_nonzero any all nonzero shape ndim size zeros_like ones_like empty_like"
-    " result_type floor_divide heaviside"
+    "sign floor ceil rint round trunc equal not_equal less less_equal greater greater_equal isfinite isnan isinf isclose allclose"
+    " array_equal signbit logical_not argmax argmin argsort searchsorted count_nonzero any all nonzero shape ndim size zeros_like"
+    " ones_like empty_like result_type floor_divide heaviside"
 )
 
 

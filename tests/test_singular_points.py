@@ -66,6 +66,16 @@ def test_where_lets_nothing_through_from_the_branch_not_taken():
     np.testing.assert_array_equal(mg.grad(lambda x: np.sum(np.where(x, x, 5.0)))(np.array([0.0, 2.0])), [0, 1])  # a Tensor as condition
 
 
+@pytest.mark.parametrize("f", [np.linalg.cholesky, np.linalg.eigvalsh, lambda a: np.linalg.eigh(a)[1] ** 2], ids=["cholesky", "w", "v"])
+def test_gradients_by_a_symmetric_matrix_are_symmetric(f):
+    """These functions read one triangle; the gradient is that of the symmetric argument, half on either side."""
+    a = np.array([[2.0, 0.5, 0.3], [0.5, 3.0, -0.4], [0.3, -0.4, 4.5]])
+    weights = np.arange(1.0, 1.0 + f(a).size).reshape(f(a).shape) ** 2
+    for g in (gradient(lambda a: weights * f(a), a), mg.hvp(lambda a: np.sum(weights * f(a)))(a, np.diag([1.0, -2.0, 0.5]))):
+        assert np.max(np.abs(g)) > 0.01
+        np.testing.assert_allclose(g, g.T, rtol=1e-12, atol=1e-14)
+
+
 def test_ties_share_the_derivative():
     x = np.array([1.0, 2.0, 3.0])
     for f in (np.maximum, np.minimum):
