@@ -1,4 +1,4 @@
-"""The machinery of the stand-in for CuPy: its compiled kernels, how it is installed, and the check of its conformance."""
+"""The machinery of the stand-in for CuPy: its counts, its compiled kernels, how it is installed, and the check of its conformance."""
 
 import shutil
 import sys
@@ -7,12 +7,42 @@ import numpy as np
 import pytest
 from scipy import special
 
+from minigen import to_device
 from tests import standin
 from tests.standin import conformance, namespaces
 
 HOST = np.arange(6.0, dtype=np.float32).reshape(2, 3)
 needs_compiler = pytest.mark.skipif(not (standin.real_cupy() or shutil.which("g++")), reason="needs g++")
-on_gpu = pytest.mark.skipif(standin.real_cupy(), reason="about the stand-in only")
+standin_only = pytest.mark.skipif(standin.real_cupy(), reason="about the stand-in only")
+
+
+@standin_only
+def test_launches_copies_and_waits_are_counted(install_standin):
+    with standin.counting() as counts:
+        x = to_device(HOST)
+        y = np.exp(x) + 1
+        y.reshape(-1)[:2].swapaxes(0, 0)
+        float(y.sum())
+    assert counts == {"launch": 3, "sync": 1, "h2d": 1, "via_numpy": 1}
+    with standin.counting() as counts:
+        y += 1
+        y = -y
+    assert counts["launch"] == 2
+    with standin.counting() as counts:
+        y = x[[0, 1]]
+    assert counts["h2d"] == 1
+
+
+@standin_only
+def test_forbidden_launches_raise_and_only_within(install_standin):
+    x = to_device(HOST)
+    with standin.forbid("launch", "h2d"):
+        with standin.forbid("sync"), pytest.raises(RuntimeError, match="launch"):
+            x + 1
+        with pytest.raises(RuntimeError, match="h2d"):
+            to_device(HOST)
+        assert float(x[0, 1]) == 1
+    x + 1
 
 
 @needs_compiler
@@ -38,12 +68,12 @@ def test_elementwise_kernels_refuse_what_does_not_fit(cp):
             kernel(*args)
 
 
-@on_gpu
+@standin_only
 def test_nothing_is_installed_outside_the_fixture():
     assert not any(sys.modules.get(name) is module for name, module in standin.modules.items())
 
 
-@on_gpu
+@standin_only
 def test_imports_find_the_standin(install_standin):
     import cupy
     import cupyx.scipy.special

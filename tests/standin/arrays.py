@@ -164,8 +164,6 @@ class ndarray:
         return wrap(self._host[index])
 
     def __setitem__(self, index, value):
-        if isinstance(value, (np.ndarray, list, tuple)):
-            raise ValueError("non-scalar numpy.ndarray cannot be used for fill")
         if not isinstance(value, (ndarray, *SCALARS)):
             raise TypeError(f"Unsupported type {type(value)}")
         index, arrays = self._index(index)
