@@ -1,0 +1,98 @@
+"""Convolutional layers: their variance at the beginning, the residual block by its formula, PyTorch."""
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen import nn
+
+Z = 4.9  # two-sided normal false-alarm rate 1e-6
+
+
+def assert_variance(weight, want):
+    n = weight.size
+    assert np.mean(weight**2) == pytest.approx(want, rel=Z * (2 / n) ** 0.5)
+
+
+def test_convolution_begins_with_the_variance_of_its_fan_in():
+    rng = np.random.default_rng(0)
+    assert_variance(nn.Conv2d.init(rng, 40, 50, (3, 5), gain=2.0, dtype=np.float64).weight, 4 / (15 * 40))
+    assert_variance(nn.Conv2d.init(rng, 40, 80, 5, groups=4, dtype=np.float64).weight, 1 / (25 * 10))
+    assert_variance(nn.ConvTranspose2d.init(rng, 40, 50, 4, 2, gain=3.0, dtype=np.float64).weight, 9 * 4 / (16 * 40))
+    assert_variance(nn.ConvTranspose2d.init(rng, 40, 50, (6, 4), (3, 1), dtype=np.float64).weight, 3 / (24 * 40))
+    assert_variance(nn.MaskedConv2d.init(rng, 40, 50, 5, "A", dtype=np.float64).weight, 1 / (12 * 40))
+    assert_variance(nn.MaskedConv2d.init(rng, 40, 50, (3, 5), "B", gain=2.0, dtype=np.float64).weight, 4 / (8 * 40))
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d, nn.ConvTranspose2d])
+def test_unit_variance_in_unit_variance_out(layer):
+    # away from the border, over many draws of weights and images
+    rng, squares = np.random.default_rng(0), []
+    for _ in range(200):
+        y = layer.init(rng, 8, 16, 4, 2, dtype=np.float64)(rng.normal(size=(1, 8, 8, 8)))
+        squares.append(np.mean(y[:, 2:-2, 2:-2] ** 2) if y.shape[1] > 4 else np.mean(y[:, 1:-1, 1:-1] ** 2))
+    error = np.std(squares, ddof=1) / len(squares) ** 0.5
+    assert abs(np.mean(squares) - 1) < Z * error < 0.2
+
+
+def test_layers_pass_their_options_on():
+    rng = np.random.default_rng(0)
+    conv = nn.Conv2d.init(rng, 4, 6, (3, 2), stride=(2, 1), padding=((0, 1), (2, 0)), dilation=(1, 2), groups=2, dtype=np.float64)
+    conv.bias += rng.normal(size=6)
+    x = rng.normal(size=(2, 5, 6, 4))
+    want = nn.conv2d(x, conv.weight, (2, 1), ((0, 1), (2, 0)), (1, 2), 2) + conv.bias
+    np.testing.assert_allclose(conv(x), want, rtol=1e-13)
+    up = nn.ConvTranspose2d.init(rng, 4, 3, 3, (2, 3), padding=1, dtype=np.float64)
+    up.bias += rng.normal(size=3)
+    np.testing.assert_allclose(up(x), nn.conv_transpose2d(x, up.weight, (2, 3), 1) + up.bias, rtol=1e-13)
+
+
+@pytest.mark.parametrize("resample", [None, "up", "down"])
+@pytest.mark.parametrize("n_out", [4, 6])
+def test_residual_block_by_its_formula(resample, n_out):
+    rng = np.random.default_rng(0)
+    block = nn.ResBlock.init(rng, 4, n_out, resample, np.tanh, dtype=np.float64)
+    x, shift = rng.normal(size=(2, 4, 6, 4)), rng.normal(size=(2, n_out))
+    assert [norm.groups for norm in block.norms] == [4, 2 if n_out == 6 else 4]
+    (norm1, norm2), (conv1, conv2) = block.norms, block.convs
+    up = (lambda a: a.repeat(2, axis=1).repeat(2, axis=2)) if resample == "up" else lambda a: a
+    halve = lambda a: 0.25 * sum(a[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
+    down = halve if resample == "down" else lambda a: a
+    h = down(conv1(up(np.tanh(norm1(x)))))
+    project = (lambda a: a) if n_out == 4 else (lambda a: a @ block.skip.weight[0, 0] + block.skip.bias)
+    for s in (None, shift):
+        want = project(down(up(x))) + conv2(np.tanh(norm2(h if s is None else h + s[:, None, None])))
+        np.testing.assert_allclose(block(x, s), want, rtol=1e-11, atol=1e-12)
+
+
+def test_residual_block_with_output_gain_0_begins_as_the_identity():
+    block = nn.ResBlock.init(np.random.default_rng(0), 4, 4, output_gain=0.0)
+    x = np.random.default_rng(1).normal(size=(2, 4, 4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(block(x), x)
+
+
+def test_residual_block_gains():
+    block = nn.ResBlock.init(np.random.default_rng(0), 40, 60, activation=nn.relu, output_gain=0.5, dtype=np.float64)
+    assert_variance(block.convs[0].weight, 2 / (9 * 40))
+    assert_variance(block.convs[1].weight, 0.25 * 2 / (9 * 60))
+    assert_variance(block.skip.weight, 1 / 40)
+
+
+def test_layers_agree_with_torch():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    conv = nn.Conv2d.init(rng, 4, 6, 3, 2, padding=1, groups=2, dtype=np.float64)
+    up = nn.ConvTranspose2d.init(rng, 6, 3, 4, 2, padding=1, dtype=np.float64)
+    x = rng.normal(size=(2, 6, 8, 4))
+    value, (gc, gu) = mg.value_and_grad(lambda layers: np.sum(layers[1](nn.relu(layers[0](x))) ** 2))((conv, up))
+    tc, tu = torch.nn.Conv2d(4, 6, 3, 2, 1, groups=2).double(), torch.nn.ConvTranspose2d(6, 3, 4, 2, 1).double()
+    tc.weight.data = torch.tensor(conv.weight.transpose(3, 2, 0, 1).copy())
+    tu.weight.data = torch.tensor(up.weight.transpose(2, 3, 0, 1).copy())
+    tc.bias.data, tu.bias.data = torch.tensor(conv.bias), torch.tensor(up.bias)
+    loss = (tu(tc(torch.tensor(x.transpose(0, 3, 1, 2).copy())).relu()) ** 2).sum()
+    loss.backward()
+    assert value == pytest.approx(loss.item(), rel=1e-12)
+    np.testing.assert_allclose(gc.weight, tc.weight.grad.numpy().transpose(2, 3, 1, 0), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(gu.weight, tu.weight.grad.numpy().transpose(2, 3, 0, 1), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(gc.bias, tc.bias.grad.numpy(), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(gu.bias, tu.bias.grad.numpy(), rtol=1e-9, atol=1e-10)
