@@ -34,6 +34,12 @@ def cuda_problem():
     return None if cupy.is_available() else "CuPy is installed but finds no NVIDIA GPU or driver: see what nvidia-smi says"
 
 
+def cuda_version():
+    """What CUDA runs on here, in words: CuPy's version and the GPU's name."""
+    cupy = importlib.import_module("cupy")
+    return f"CuPy {cupy.__version__} on {cupy.cuda.runtime.getDeviceProperties(0)['name'].decode()}"
+
+
 def default_device():
     """'cuda' where CuPy and a GPU are at hand, else 'cpu'."""
     return "cpu" if cuda_problem() else "cuda"

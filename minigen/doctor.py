@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from minigen.backend import cuda_problem, default_device, to_device, to_host
+from minigen.backend import cuda_problem, cuda_version, default_device, to_device, to_host
 
 EXTRAS = {"test": ("pytest", "hypothesis", "ruff"), "mpi": ("mpi4py",), "peers": ("torch", "jax", "sklearn", "prdc")}
 
@@ -63,8 +63,7 @@ def main(device="auto"):
     threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ}
     print(f"BLAS         {blas()}, {matmul_speed():.0f} GFLOP/s in float32")
     print(f"threads      {threads or 'as many as cores; OMP_NUM_THREADS sets them'}")
-    problem = cuda_problem()
-    print(f"CUDA         {problem or 'CuPy ' + str(version('cupy-cuda13x') or version('cupy-cuda12x') or version('cupy'))}")
+    print(f"CUDA         {cuda_problem() or cuda_version()}")
     for extra, modules in EXTRAS.items():
         missing = [m for m in modules if importlib.util.find_spec(m) is None]
         advice = f'without {", ".join(missing)}: pip install "minigen[{extra}]"'

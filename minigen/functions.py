@@ -64,8 +64,8 @@ def gelu_back(g, y, x):
 
 vjp_of(relu, lambda g, y, x: g * (x > 0))
 vjp_of(sigmoid, lambda g, y, x: g * (y * (1 - y)))
-vjp_of(softplus, lambda g, y, x: g * sigmoid(x))
-vjp_of(log_sigmoid, lambda g, y, x: g * sigmoid(-x))
+vjp_of(softplus, lambda g, y, x: -g * np.expm1(-y))  # σ(x) = 1 − e^(−softplus(x))
+vjp_of(log_sigmoid, lambda g, y, x: -g * np.expm1(y))  # σ(−x) = 1 − e^(log σ(x))
 vjp_of(silu, lambda g, y, x: g * (sigmoid(x) * (1 + (x - y))))
 vjp_of(gelu, gelu_back)
 
