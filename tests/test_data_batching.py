@@ -51,7 +51,7 @@ def test_split_default_single_array_and_trees():
     assert isinstance(test, Pair) and len(test.label) == 2 and np.array_equal(test.image[:, 0], 10 * test.label)
 
 
-@pytest.mark.parametrize("test", [0, 1, -0.2, 1.2, float("nan"), 0.01])
+@pytest.mark.parametrize("test", [0, 1, -0.2, 1.2, float("nan"), 0.01, 0.99])
 def test_split_refuses_a_part_of_nothing(test):
     with pytest.raises(ValueError, match="test is"):
         split(np.arange(10), rng=rng_of(), test=test)

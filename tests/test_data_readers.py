@@ -121,6 +121,7 @@ BAD = {
     "one byte long": (GOOD + b"\0", "int16 data of shape .3, 4., 24 bytes, but more follow"),
     "other count": (header(0x0B, 3, 5) + GOOD[12:], "30 bytes"),
     "other type": (b"\0\0\x0c\2" + GOOD[4:], "int32 data of shape .3, 4., 48 bytes"),
+    "more than deflate can hold": (header(8, 1_000_000) + b"\7", "1000000 bytes, but the file can hold at most"),
     "2^40 bytes": (header(8, 1 << 20, 1 << 20), "1099511627776 bytes, but the file can hold at most"),
     "beyond 64 bits": (header(14, *[0xFFFFFFFF] * 3), "bytes, but the file can hold at most"),
     "minus one": (header(8, 0xFFFFFFFF) + b"\7", "4294967295 bytes, but the file can hold at most"),
@@ -168,7 +169,7 @@ def test_the_limit_holds_for_plain_files_too(tmp_path):
 @pytest.mark.parametrize("read", [idx, npz])
 def test_what_is_no_file(tmp_path, read):
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe", "/dev/zero"):
+    for path in ("/dev/zero", tmp_path, tmp_path / "pipe"):
         with pytest.raises(ValueError, match=f"{path}: not a regular file"):
             read(path)
     with pytest.raises(FileNotFoundError, match="missing"):
