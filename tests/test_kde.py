@@ -110,6 +110,7 @@ def test_far_from_the_origin_is_as_good_as_near():
     x = np.random.default_rng(2).standard_normal((100, 3)).astype(np.float32)
     near, far = KDE.fit(x, 0.5), KDE.fit(x + np.float32(512), 0.5)
     np.testing.assert_allclose(far.log_prob(far.data), near.log_prob(far.data - np.float32(512)), atol=1e-3)
+    np.testing.assert_allclose(leave_one_out(far.data, [0.2], "gaussian"), leave_one_out(x, [0.2], "gaussian"), atol=1e-3)
 
 
 @pytest.mark.verifies("kde.5")
@@ -245,7 +246,7 @@ def test_cross_validation_finds_the_best_of_all_bandwidths(kernel, d, n):
 
 
 @pytest.mark.verifies("kde.13")
-@pytest.mark.parametrize("n", [3, 40])
+@pytest.mark.parametrize("n", [3, 40, 400])  # 400: several blocks
 def test_gaussian_range_and_the_equation_of_its_maximum(d, n):
     x = cloud(n, d)
     squares = np.sum((x[:, None] - x) ** 2, axis=2)
