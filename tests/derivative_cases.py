@@ -193,7 +193,7 @@ SHAPING = {
     ],
     np.swapaxes: [lambda x: np.swapaxes(x, 0, -1), lambda x: x.swapaxes(1, 2), lambda x: x.mT],
     np.matrix_transpose: [np.matrix_transpose], np.linalg.matrix_transpose: [np.linalg.matrix_transpose],
-    np.moveaxis: [lambda x: np.moveaxis(x, 0, -1), lambda x: np.moveaxis(x, (0, 2), (-1, 0)), lambda x: np.moveaxis(x, 2, 1)],
+    np.moveaxis: [lambda x: np.moveaxis(x, 0, -1), lambda x: np.moveaxis(x, (0, 2), (-1, 0)), lambda x: np.moveaxis(x, (0, 1), (1, 0))],
     np.squeeze: [np.squeeze, lambda x: x.squeeze(1), lambda x: np.squeeze(x, axis=(-2,))],
     np.expand_dims: [lambda x: np.expand_dims(x, 1), lambda x: np.expand_dims(x, (0, -1))],
     np.broadcast_to: [lambda x: np.broadcast_to(x, (2, 2, 6)), lambda x: np.broadcast_to(x, (2, 2, 4, 6))],

@@ -124,6 +124,7 @@ ERRORS = {
     "Tensor as a keyword": (TypeError, r"sum: pass Tensors as positional", lambda x: np.sum(a=x)),
     "lists of subscripts": (TypeError, r"einsum.*string", lambda x: np.einsum(x, [0], [0])),
     "norm": (NotImplementedError, r"norm\(ord='nuc'\).*expected", lambda x: np.linalg.norm(x.reshape(2, 2), "nuc")),
+    "spectral norm": (NotImplementedError, r"norm\(ord=2\).*expected", lambda x: np.linalg.norm(x.reshape(2, 2), 2)),
     "pad mode": (NotImplementedError, r"pad.*mode='mean'.*expected", lambda x: np.pad(x, 1, "mean")),
     "pad with a Tensor": (TypeError, r"pad: constant_values", lambda x: np.pad(x, 1, constant_values=x[0])),
     "split": (ValueError, r"split.*4 has no 3 equal", lambda x: np.split(x, 3)),
