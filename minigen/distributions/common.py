@@ -56,6 +56,11 @@ def real(x, *parameters):
     return x.astype(prototype(*parameters).dtype) if is_array(x) and x.dtype.kind != "f" else x
 
 
+def matched(parameter, x):
+    """A parameter for a binary function of SciPy, whose ufuncs let a Python number promote float32: an array of the dtype of x."""
+    return like(x, parameter) if is_array(x) and not is_array(parameter) else parameter
+
+
 def exponential(rng, shape, x):
     """Draws from Exponential(1), finite because u < 1."""
     return -np.log1p(-uniform(rng, shape, x))

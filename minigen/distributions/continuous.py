@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.backend import normal, uniform
-from minigen.distributions.common import demand, demand_broadcast, exponential, log_gamma_variates, of, prototype, real, spread
+from minigen.backend import array_module, normal, uniform
+from minigen.distributions.common import demand, demand_broadcast, exponential, log_gamma_variates, matched, of, prototype, real, spread
 from minigen.functions import sigmoid
 from minigen.tensor import raw
 
@@ -100,9 +100,9 @@ class Uniform:
     def __post_init__(self):
         demand(self, "finite", "low", "high")
         demand_broadcast(self, "low", "high")
-        self.width = self.high - self.low
-        demand(self, "positive and finite", "width")
-        del self.width
+        width = raw(self.high) - raw(self.low)
+        if array_module(width) is np and not np.all(width > 0):
+            raise ValueError(f"Uniform: high − low must be positive; got {width!r}")
 
     def log_prob(self, x):
         """log p(x), elementwise, nats."""
@@ -182,7 +182,7 @@ class Gamma:
 
         y = np.where(x < 0, 1, real(x, self.shape, self.rate))
         constant = of(lambda a, b: a * np.log(b) - gammaln(a), self.shape, self.rate)
-        return np.where(x < 0, -np.inf, xlogy(self.shape - 1, y) - self.rate * y + constant)
+        return np.where(x < 0, -np.inf, xlogy(matched(self.shape - 1, y), y) - self.rate * y + constant)
 
     def sample(self, n, rng):
         """g/β with g ~ Gamma(α, 1), (n, *batch): a constant in α."""
@@ -224,7 +224,8 @@ class Beta:
 
         outside = (x < 0) | (x > 1)
         y = np.where(outside, 0.5, real(x, self.a, self.b))
-        return np.where(outside, -np.inf, xlogy(self.a - 1, y) + xlog1py(self.b - 1, -y) - of(betaln, self.a, self.b))
+        ends = xlogy(matched(self.a - 1, y), y) + xlog1py(matched(self.b - 1, y), -y)
+        return np.where(outside, -np.inf, ends - of(betaln, self.a, self.b))
 
     def sample(self, n, rng):
         """g₁/(g₁ + g₂) with g₁ ~ Gamma(a, 1), g₂ ~ Gamma(b, 1), (n, *batch): a constant."""

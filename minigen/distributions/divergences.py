@@ -102,7 +102,7 @@ def kl_beta(p, q):
     from scipy.special import betaln, digamma
 
     da, db = p.a - q.a, p.b - q.b
-    return betaln(q.a, q.b) - betaln(p.a, p.b) + da * digamma(p.a) + db * digamma(p.b) - (da + db) * digamma(p.a + p.b)
+    return of(betaln, q.a, q.b) - of(betaln, p.a, p.b) + da * digamma(p.a) + db * digamma(p.b) - (da + db) * digamma(p.a + p.b)
 
 
 @same(KL, Dirichlet)

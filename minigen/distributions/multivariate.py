@@ -9,7 +9,7 @@ import numpy as np
 
 from minigen.autograd import stop_gradient
 from minigen.backend import normal
-from minigen.distributions.common import demand, log_gamma_variates, prototype, real
+from minigen.distributions.common import demand, log_gamma_variates, prototype, real, spread
 from minigen.distributions.continuous import LOG_2PI
 from minigen.distributions.discrete import Categorical
 from minigen.functions import log_softmax, logsumexp, softmax
@@ -34,10 +34,14 @@ def half_log_det(root):
 
 
 def solve_vectors(root, v):
-    """L⁻¹ v for vectors v (…, D): one solve for all of them where there is one matrix."""
-    if root.ndim == 2:
-        return np.linalg.solve(root, v.reshape(-1, v.shape[-1]).T).T.reshape(v.shape)
-    return np.linalg.solve(root, v[..., None])[..., 0]
+    """L⁻¹ v for vectors v (n, …, D) and matrices L (…, D, D): one solve a matrix, with the vectors that meet it as columns."""
+    lead = v.ndim + 1 - root.ndim
+    if lead < 0:
+        return solve_vectors(root, np.expand_dims(v, tuple(range(-lead))))
+    d, batch = v.shape[-1], np.broadcast_shapes(v.shape[lead:-1], root.shape[:-2])
+    columns = np.broadcast_to(v, (*v.shape[:lead], *batch, d)).reshape(-1, *batch, d)
+    z = np.linalg.solve(np.broadcast_to(root, (*batch, d, d)), np.moveaxis(columns, 0, -1))
+    return np.moveaxis(z, -1, 0).reshape(*v.shape[:lead], *batch, d)
 
 
 @dataclass
@@ -53,6 +57,9 @@ class MultivariateNormal:
         mean, cov = getattr(self.mean, "shape", ()), getattr(self.cov, "shape", ())
         if not mean or len(cov) < 2 or cov[-2:] != (mean[-1], mean[-1]):
             raise ValueError(f"MultivariateNormal: mean has shape {mean} and cov {cov}; expected (…, D) and (…, D, D)")
+        c = self.cov
+        if isinstance(c, np.ndarray) and not np.all(np.abs(c - np.swapaxes(c, -1, -2)) <= 1e-5 * np.max(np.abs(c))):
+            raise ValueError("MultivariateNormal: cov is not symmetric")
 
     def log_prob(self, x):
         """log p(x), (n, *batch), nats."""
@@ -69,11 +76,12 @@ class MultivariateNormal:
     @property
     def var(self):
         """The variances of the coordinates, (*batch, D)."""
-        return diagonal(self.cov)
+        return spread(diagonal(self.cov), self.mean, self.cov[..., 0])
 
     def entropy(self):
         """½ D log 2πe + Σ log Lᵢᵢ."""
-        return half_log_det(cholesky(self.cov)) + 0.5 * (1 + LOG_2PI) * self.mean.shape[-1]
+        entropy = half_log_det(cholesky(self.cov)) + 0.5 * (1 + LOG_2PI) * self.mean.shape[-1]
+        return spread(entropy, self.mean[..., 0], self.cov[..., 0, 0])
 
 
 @dataclass
@@ -116,8 +124,7 @@ class Dirichlet:
         from scipy.special import digamma
 
         total = np.sum(self.alpha, -1)
-        spread = (total - self.alpha.shape[-1]) * digamma(total)
-        return log_beta(self.alpha) + spread - np.sum((self.alpha - 1) * digamma(self.alpha), -1)
+        return log_beta(self.alpha) + (total - self.alpha.shape[-1]) * digamma(total) - np.sum((self.alpha - 1) * digamma(self.alpha), -1)
 
 
 def log_beta(alpha):

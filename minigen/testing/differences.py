@@ -12,28 +12,40 @@ LEVELS = 5
 STARTS = (0.03, 1e-3, 3e-5, 1e-6)  # first steps, relative to the scale of x, tried until the extrapolation settles
 SETTLED = 1e-7
 COMPLEX_STEP = 1e-30
+EPS = np.finfo(float).eps
+NUDGES = (1 + 2 * EPS, 1 - 2 * EPS)
 
 
-def ridders(f, x, v, h):
-    """(df, error): the derivative of f along v at x, by central differences with steps h, h/2, … extrapolated to step 0.
+def ridders(f, x, v, h, noise):
+    """(df, error, noise): the derivative of f along v at x, by central differences with steps h, h/2, … extrapolated to 0.
 
-    Each output keeps the entry of the extrapolation table with the smallest error estimate. The error counts rounding too.
+    Each output keeps the entry of the extrapolation table with the smallest error estimate. The error counts rounding: the
+    noise of f is its last digit and what it varies by when x is rounded differently, which shows cancellation inside of f;
+    or what was seen of it before, where that is more.
     """
     table, best = [], None
     for _ in range(LEVELS):
         up, down = f(x + h * v), f(x - h * v)
+        if not table:
+            seen = spread([up, *(f((x + h * v) * nudge) for nudge in NUDGES)]) + spread([down, f((x - h * v) * NUDGES[0])])
+            noise = np.fmax(noise, 4 * EPS * (np.abs(up) + np.abs(down)) + 2 * seen)
         row = [(up - down) / (2 * h)]
-        rounding = 4 * np.finfo(float).eps * np.where(up == down, 0, np.abs(up) + np.abs(down)) / h
         for k, coarse in enumerate(table):
             row.append(row[k] + (row[k] - coarse) / (4 ** (k + 1) - 1))
-            error = np.maximum(np.abs(row[k + 1] - row[k]), np.abs(row[k + 1] - coarse)) + rounding
-            error = np.where(np.isfinite(error), error, np.inf)
-            if best is None:
-                best = row[k + 1], error
-            else:
-                best = np.where(error < best[1], row[k + 1], best[0]), np.minimum(error, best[1])
+            error = np.maximum(np.abs(row[k + 1] - row[k]), np.abs(row[k + 1] - coarse)) + noise / h
+            best = keep_better(best, (row[k + 1], np.where(np.isfinite(error), error, np.inf)))
         table, h = row, h / 2
-    return best
+    return *best, noise
+
+
+def spread(values):
+    """The range of several evaluations of the same thing."""
+    return np.max(values, axis=0) - np.min(values, axis=0)
+
+
+def keep_better(a, b):
+    """Of two (value, error) pairs, for each output the one with the smaller error."""
+    return b if a is None else (np.where(b[1] < a[1], b[0], a[0]), np.minimum(a[1], b[1]))
 
 
 def along(f, x, v):
@@ -41,39 +53,38 @@ def along(f, x, v):
 
     f maps flat float64 vectors to flat vectors; v should be as long as the change in x over which f is smooth.
     """
-    best = None
+    best, noise = None, 0.0
     with np.errstate(all="ignore"):
         for h in STARTS:
-            df, error = ridders(f, x, v, h)
-            best = (df, error) if best is None else (np.where(error < best[1], df, best[0]), np.minimum(error, best[1]))
-            if np.all(best[1] <= SETTLED * np.max(np.abs(best[0]), initial=0)):
+            df, error, noise = ridders(f, x, v, h, noise)
+            best = keep_better(best, (df, error))
+            # Where rounding is what limits, smaller steps only add to it.
+            if np.all(best[1] <= np.maximum(SETTLED * np.max(np.abs(best[0]), initial=0), 2**LEVELS * noise / h)):
                 break
     return best
 
 
 def complex_along(f, x, v):
-    """df along v as Im f(x + ihv)/h, exact to rounding where f is analytic and takes complex numbers; else None."""
+    """(df, error) along v as Im f(x + ihv)/h, exact to rounding where f is analytic and takes complex numbers; else None."""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("error")
-            y = f(x + 1j * COMPLEX_STEP * v)
-        return y.imag / COMPLEX_STEP if y.dtype.kind == "c" and np.all(np.isfinite(y)) else None
+            y = [f(x * nudge + 1j * COMPLEX_STEP * v) for nudge in (1.0, *NUDGES)]
     except Exception:
         return None  # whatever f raises means that it does not take complex numbers
+    if y[0].dtype.kind != "c" or not np.all(np.isfinite(y)):
+        return None
+    df = np.imag(y) / COMPLEX_STEP
+    return df[0], 1e-13 * np.abs(df[0]) + 4 * spread(df)
 
 
 def derivative_along(f, x, scale, rng):
     """The function v ↦ (df, error) to use for f at x: the complex step where it agrees with differences, else differences."""
     v = scale * rng.standard_normal(x.shape)
     exact, (df, error) = complex_along(f, x, v), along(f, x, v)
-    if exact is None or exact.shape != df.shape or not np.all(np.abs(exact - df) <= 10 * error + 1e-9 * np.abs(df)):
+    if exact is None or exact[0].shape != df.shape or not np.all(np.abs(exact[0] - df) <= 10 * error + 1e-9 * np.abs(df)):
         return lambda v: along(f, x, v)
-
-    def by_complex_step(v):
-        df = complex_along(f, x, v)
-        return (df, 1e-13 * np.abs(df)) if df is not None else along(f, x, v)
-
-    return by_complex_step
+    return lambda v: complex_along(f, x, v) or along(f, x, v)
 
 
 def typical_scale(x):
