@@ -1,18 +1,22 @@
 """Likelihood: how probable held-out data is under a model, in the units in which it is reported.
 
-Notation: ℓᵢ = log p(xᵢ) in nats for i = 1 … n; D dimensions a datum; L levels a dimension; Δ the width of a level in the
-units of the data that the density sees.
+Notation: ℓᵢ = log p(xᵢ) in nats, i = 1 … n; D dimensions a datum; L levels a dimension; Δ the width of a level in the units of the
+data that the density sees; log-weights log wₖ = log p(x, zₖ) − log q(zₖ|x), k = 1 … K.
 
-    NLL = −(1/n) Σᵢ ℓᵢ,  its standard error = std(ℓ, ddof 1) / √n                                        (1)
-    perplexity = e^H with H in nats, 2^H with H in bits, H the NLL of one symbol                         (2)
-    bits per dimension = (NLL − D log Δ) / (D log 2)                                                     (3)
-    x = (k + u) / L,  u ~ U[0, 1)                                                                        (4)
-    log (1/K) Σₖ wₖ ≤ log p(x) in expectation                                                            (5)
+    NLL = −(1/n) Σᵢ ℓᵢ                                                                                   (1)
+    standard error of a mean = s / √n,  s² = 1/(n−1) Σᵢ (ℓᵢ − mean)²                                     (2)
+    perplexity = e^H with H in nats = 2^H with H in bits,  H the NLL of one symbol                       (3)
+    bits per dimension = (NLL − D log Δ) / (D log 2)                                                     (4)
+    x = (k + u) / L,  u ~ U[0, 1)                                                                        (5)
+    log (1/K) Σₖ wₖ ≤ log p(x) in expectation, and not below the bound with fewer weights                (6)
 
-(3) gives a density the units of a discrete model: by Jensen's inequality a density of dequantised data (4), whose Δ is 1/L,
+(4) gives a density the units of a discrete model: by Jensen's inequality a density of data dequantised by (5), where Δ = 1/L,
 bounds the log-probability of the levels from below (Theis, van den Oord & Bethge 2016, "A note on the evaluation of generative
-models", §3.1). A uniform density has exactly log₂ L bits per dimension, and rescaling the data, and Δ with it, changes nothing.
-(5) is Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders".
+models", §3.1). A uniform density has exactly log₂ L bits per dimension; rescaling the data, and Δ with it, changes nothing; a
+model of the levels themselves has Δ = 1. (6) is Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders", §3.
+
+A likelihood says little about samples, nor they about it (Theis et al., §3.2): a mixture of 1 % of a good model with 99 % noise draws
+almost only noise, yet its log-likelihood is at most log 100 ≈ 4.6 nats lower, which in many dimensions is nothing.
 """
 
 import math
@@ -20,80 +24,103 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigen.backend import like
 from minigen.functions import logsumexp
+from minigen.metrics.inputs import as_floats
 
 
 class Estimate(NamedTuple):
-    """A mean over data and its standard error."""
+    """A mean over data and its standard error, Python floats."""
 
     mean: float
     standard_error: float
 
 
-def check_vector(name, values):
-    """Raise unless values (n,) is not empty and holds no NaN."""
-    if values.ndim != 1 or values.shape[0] == 0:
+def mean_and_error(values, name="values"):
+    """The mean of values (n,), n ≥ 1, with its standard error, which is NaN for n = 1 and for an infinite mean: an Estimate.
+
+    Raises TypeError or ValueError for another shape, or NaN.
+
+    >>> mean_and_error(np.array([1.0, 3.0]))
+    Estimate(mean=2.0, standard_error=1.0)
+    """
+    values = as_floats(values, name).astype(np.float64)
+    if values.ndim != 1 or values.shape[0] < 1:
         raise ValueError(f"{name} has shape {values.shape}; expected (n,) with n ≥ 1, one value for each datum")
     if bool(np.any(np.isnan(values))):
-        raise ValueError(f"{name} holds NaN; expected log-probabilities in nats, −inf where the model gives none")
+        raise ValueError(f"{name} has NaN entries; expected numbers")
+    n, mean = values.shape[0], float(np.mean(values))
+    if n == 1 or not math.isfinite(mean):
+        return Estimate(mean, math.nan)
+    return Estimate(mean, float(np.std(values, ddof=1)) / math.sqrt(n))  # (2)
 
 
 def nll(log_prob):
-    """The mean negative log-likelihood of log_prob (n,), in the units of log_prob (nats), with its standard error.
+    """The mean negative log-likelihood of log_prob (n,) in the units of log_prob (nats), with its standard error: an Estimate.
 
-    The error of a single value, or of an infinite mean, is not known: NaN. Raises ValueError for another shape or NaN.
+    Infinite where the model gives a datum no probability. Raises TypeError or ValueError for another shape, or NaN.
 
     >>> nll(np.array([-1.0, -3.0]))
     Estimate(mean=2.0, standard_error=1.0)
     """
-    check_vector("log_prob", log_prob)
-    values = -log_prob.astype(np.float64)
-    n, mean = values.shape[0], float(np.mean(values))
-    if n == 1 or not math.isfinite(mean):
-        return Estimate(mean, math.nan)
-    return Estimate(mean, float(np.std(values, ddof=1)) / math.sqrt(n))  # (1)
+    mean, error = mean_and_error(log_prob, "log_prob")
+    return Estimate(-mean, error)  # (1)
 
 
 def perplexity(entropy, unit="nats"):
     """The number of equally probable symbols that would be as hard to guess: from the NLL of one symbol in "nats" or "bits".
 
-    >>> float(perplexity(3.0, unit="bits"))
-    8.0
+    Of a number or an array. The NLL of a sequence is divided by its length first. Raises ValueError for another unit.
+
+    >>> perplexity(3.0, unit="bits"), perplexity(math.log(8)).round(9)
+    (np.float64(8.0), np.float64(8.0))
     """
     if unit not in ("nats", "bits"):
         raise ValueError(f"unit is {unit!r}; expected 'nats' or 'bits'")
-    return np.exp(entropy) if unit == "nats" else np.exp2(entropy)  # (2)
+    return np.exp(entropy) if unit == "nats" else np.exp2(entropy)  # (3)
 
 
 def bits_per_dim(nll, dims, cell=1.0):
     """Bits per dimension of an NLL in nats (a number or an array) over `dims` dimensions, for levels of width `cell`.
 
-    Raises ValueError unless dims ≥ 1 and cell > 0.
+    With its error: `mean_and_error(bits_per_dim(-log_prob, dims, cell))`. Raises ValueError unless dims ≥ 1 and cell > 0.
 
     >>> bits_per_dim(0.0, 64, cell=1 / 256)
     8.0
     """
-    if dims < 1 or not cell > 0:
-        raise ValueError(f"dims is {dims} and cell {cell}; expected dims ≥ 1 and cell > 0")
-    return (nll - dims * math.log(cell)) / (dims * math.log(2))  # (3)
+    if not dims >= 1 or not 0 < cell < math.inf:
+        raise ValueError(f"dims is {dims} and cell is {cell}; expected dims ≥ 1 and a finite cell > 0")
+    return (nll / dims - math.log(cell)) / math.log(2)  # (4)
 
 
 def dequantize(k, levels, u):
-    """(k + u) / levels for levels k in 0 … levels − 1 and noise u in [0, 1), in the dtype of u and always below 1.
+    """(k + u) / levels for integers k in 0 … levels − 1 and noise u in [0, 1) of the same shape, in the dtype of u.
 
-    Raises ValueError where k or u are out of range, or their shapes differ.
+    Where k + u would be rounded to k + 1, the number below is taken: x is always < 1. Raises TypeError or ValueError
+    where k or u are out of range, or their shapes differ.
+
+    >>> dequantize(np.array([0, 3]), 4, np.array([0.5, 0.5]))
+    array([0.125, 0.875])
     """
-    if k.shape != u.shape or u.dtype.kind != "f":
-        raise ValueError(f"u is a {u.dtype} array of shape {u.shape}; expected floating-point noise of the shape {k.shape} of k")
-    if bool(np.any((k < 0) | (k >= levels) | (k != np.floor(k)))):
-        raise ValueError(f"k holds values other than the levels 0 … {levels - 1}")
-    if bool(np.any((u < 0) | (u >= 1))):
-        raise ValueError("u holds values outside [0, 1)")
-    # (255 + u)/256 may round to 1.0, which belongs to no level.
-    return np.minimum((k.astype(u.dtype) + u) / levels, like(u, 1 - float(np.finfo(u.dtype).epsneg)))  # (4)
+    if u.dtype.kind != "f" or k.dtype.kind not in "fiu":
+        raise TypeError(f"k is {k.dtype} and u is {u.dtype}; expected integers k and floating-point noise u")
+    if k.shape != u.shape:
+        raise ValueError(f"k has shape {k.shape} and u has shape {u.shape}; expected the same")
+    if not bool(np.all((k >= 0) & (k <= levels - 1) & (k == np.floor(k)))):
+        raise ValueError(f"k has entries other than 0 … levels − 1 = {levels - 1}")
+    if not bool(np.all((u >= 0) & (u < 1))):
+        raise ValueError("u has entries outside [0, 1)")
+    k = k.astype(u.dtype)
+    return np.minimum(k + u, np.nextafter(k + 1, k)) / levels  # (5)
 
 
 def iwae_bound(log_weights, axis=0):
-    """log (1/K) Σₖ wₖ from log-weights along an axis, in nats; differentiable. −inf where every weight is 0."""
-    return logsumexp(log_weights, axis=axis) - math.log(log_weights.shape[axis])  # (5)
+    """log (1/K) Σₖ wₖ from K log-weights along an axis, in nats; differentiable. −∞ where every weight is 0.
+
+    With its error over data: `mean_and_error(iwae_bound(log_weights))`. Raises ValueError where there is no weight.
+
+    >>> iwae_bound(np.log([[1.0], [3.0]])).round(4)  # log 2
+    array([0.6931])
+    """
+    if log_weights.ndim == 0 or log_weights.shape[axis] < 1:
+        raise ValueError(f"log_weights has shape {log_weights.shape}; expected K ≥ 1 weights along axis {axis}")
+    return logsumexp(log_weights, axis=axis) - math.log(log_weights.shape[axis])  # (6)

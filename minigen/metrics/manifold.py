@@ -1,85 +1,132 @@
-"""Metrics of the data manifold: what samples look like, apart from what of the data they cover.
+"""Precision and recall, density and coverage: which samples lie within the nearest-neighbour balls of the others.
 
-Notation: real points rᵢ (i = 1 … N) and generated ones gⱼ (j = 1 … M) in a feature space; ρₖ(x) the distance of x to its k-th
-nearest neighbour in its own set, itself left out; balls B(x) = {y : ‖x − y‖ ≤ ρₖ(x)}.
+Kynkäänniemi, Karras, Laine, Lehtinen & Aila 2019, "Improved precision and recall metric for assessing generative models";
+Naeem, Oh, Uh, Choi & Yoo 2020, "Reliable fidelity and diversity metrics for generative models".
 
-    precision = (1/M) Σⱼ 1[gⱼ in some B(rᵢ)]                                                             (1)
-    recall = (1/N) Σᵢ 1[rᵢ in some B(gⱼ)]                                                                (2)
-    density = 1/(kM) Σⱼ Σᵢ 1[gⱼ ∈ B(rᵢ)]                                                                 (3)
-    coverage = (1/N) Σᵢ 1[some gⱼ ∈ B(rᵢ)]                                                               (4)
+Notation: real xᵢ, i = 1 … N, and fake yⱼ, j = 1 … M, in ℝᴰ; d the Euclidean distance; k ≥ 1; [·] is 1 where the condition
+holds, else 0; xᵢ's ball is the set of points within r(xᵢ) of it.
 
-(1) and (2), with k = 3, are Kynkäänniemi et al. 2019, "Improved precision and recall metric for assessing generative models"; (3)
-and (4), with k = 5 and open balls (<), Naeem et al. 2020, "Reliable fidelity and diversity metrics for generative models". An
-outlier among the rᵢ has a huge ball, which (1) counts in full and (3) shares out. Where points repeat, radii may be 0: then
-open balls are empty and density and coverage are 0 even for equal sets; `ties="count"` closes them.
+    r(xᵢ) = the k-th smallest of d(xᵢ, xₗ), l ≠ i;    r(yⱼ) likewise, among the fakes                    (1)
+    precision = 1/M Σⱼ [yⱼ lies in the ball of some xᵢ]                                                  (2)
+    recall = 1/N Σᵢ [xᵢ lies in the ball of some yⱼ]                                                     (3)
+    density = 1/(kM) Σⱼ Σᵢ [yⱼ lies in the ball of xᵢ]                                                   (4)
+    coverage = 1/N Σᵢ [some yⱼ lies in the ball of xᵢ]                                                   (5)
 
-If both sets come from one continuous distribution, E density = 1 and, by the exchangeability of all points,
+Precision, recall and coverage are in [0, 1]; density is not bounded by 1. Swapping real and fake swaps precision and recall.
+Where both sets are draws from one continuous distribution, E[density] = 1, and whatever the distribution
 
-    E coverage = 1 − Π_{i<k} (N − 1 − i) / (M + N − 1 − i)                                               (5)
+    E[coverage] = 1 − ∏_{i<k} (N − 1 − i) / (N + M − 1 − i),   i = 0 … k − 1                             (6)
+
+because the N − 1 other reals and the M fakes come in any order of distance from xᵢ, and no fake is in the ball where the first
+k are reals. A sample at distance exactly r lies in the ball with ties="inside" (≤, as in the first paper) and out of it with
+ties="outside" (<, as in the second one's code). It matters for duplicates and for data on a grid: fakes that repeat the reals
+are all covered, but reals that are all alike have r = 0, so that ties="outside" scores even perfect fakes 0.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from minigen.metrics.distances import centred, check_points, kth_neighbour_squared, squared_distance_blocks
+from minigen.metrics.distances import SquaredDistances, squared_radii
+from minigen.metrics.inputs import as_sample_pair
 
 
 class PrecisionRecall(NamedTuple):
-    """Fractions in [0, 1]."""
+    """Two Python floats in [0, 1]."""
 
     precision: float
     recall: float
 
 
 class DensityCoverage(NamedTuple):
-    """Density ≥ 0, around 1 for a good model; coverage in [0, 1]."""
+    """Two Python floats: density ≥ 0, coverage in [0, 1]."""
 
     density: float
     coverage: float
 
 
-def check(real, fake, k, both):
-    """The two sets, checked and centred. `both`: whether balls stand on both."""
-    real, fake = check_points(real=real, fake=fake)
-    for name, x in (("real", real), ("fake", fake))[: 2 if both else 1]:
-        if x.shape[0] < k + 1 or k < 1:
-            raise ValueError(f"k is {k} and {name} has {x.shape[0]} points; expected 1 ≤ k and at least k + 1 points")
-    return centred(real, fake)
+class ManifoldScores(NamedTuple):
+    """All four scores, Python floats."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
 
 
-def precision_recall(real, fake, k=3):
-    """Improved precision and recall of fake (M, D) against real (N, D); exchanging the sets exchanges the two.
+def check_arguments(real, fake, k, ties, both):
+    """real and fake as floats of one type and one moderate scale, or a clear error; `both`: fakes too have neighbours."""
+    if isinstance(k, bool) or not hasattr(k, "__index__") or k < 1:
+        raise ValueError(f"k is {k!r}; expected a whole number ≥ 1")
+    if ties not in ("inside", "outside"):
+        raise ValueError(f"ties is {ties!r}; expected 'inside' (≤) or 'outside' (<)")
+    sets = as_sample_pair(real, fake, ("real", "fake"))
+    for x, name in zip(sets[: 1 + both], ("real", "fake"), strict=False):
+        if x.shape[0] < k + 1:
+            raise ValueError(f"{name} has {x.shape[0]} rows; expected at least k + 1 = {k + 1}, for k is {k}")
+    # Times a power of two, which rounds nothing and moves no order: squares then neither overflow nor vanish.
+    high, low = (f(np.stack([f(x, axis=0) for x in sets]), axis=0) for f in (np.max, np.min))
+    exponent = math.frexp(float(np.max(high / 2 - low / 2)))[1]
+    return [x * 2.0 ** -max(exponent, -100) for x in sets]
 
-    Raises ValueError for arrays of other shapes, values that are not finite, or fewer than k + 1 points.
+
+def neighbourhoods(real, fake, real_radii, fake_radii, ties):
+    """(reals' balls around each fake (M,), whether a fake is in each real's ball (N,), whether each real is in a fake's (N,))."""
+    distances, around_fake, occupied, recalled = SquaredDistances(real, fake), 0, [], []
+    for rows, d in distances.blocks():
+        inside = distances.within(rows, d, real_radii[rows, None], ties)
+        around_fake = around_fake + np.sum(inside, axis=0, dtype=np.int32)
+        occupied.append(np.any(inside, axis=1))
+        if fake_radii is not None:
+            recalled.append(np.any(distances.within(rows, d, fake_radii[None], ties), axis=1))
+    return around_fake, np.concatenate(occupied), np.concatenate(recalled) if recalled else None
+
+
+def manifold_scores(real, fake, k=5, ties="outside"):
+    """All four scores of fake (M, D) against real (N, D) with one k, in little more time than `precision_recall`.
+
+    Samples are floats, integers or booleans; N and M at least k + 1. Raises TypeError or ValueError naming what is wrong.
+
+    >>> manifold_scores(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([[0.5], [0.75]]), k=1)
+    ManifoldScores(precision=1.0, recall=0.0, density=2.0, coverage=0.5)
     """
-    real, fake = check(real, fake, k, both=True)
-    real_radius, fake_radius = kth_neighbour_squared(real, k), kth_neighbour_squared(fake, k)
-    precise, recalled = 0, np.zeros_like(real_radius, dtype=bool)
-    for rows, d in squared_distance_blocks(fake, real):
-        precise += int(np.sum(np.any(d <= real_radius, axis=1)))
-        recalled |= np.any(d <= fake_radius[rows][:, None], axis=0)
-    return PrecisionRecall(precise / fake.shape[0], float(np.mean(recalled)))  # (1) (2)
+    real, fake = check_arguments(real, fake, k, ties, both=True)
+    around_fake, occupied, recalled = neighbourhoods(real, fake, squared_radii(real, k), squared_radii(fake, k), ties)
+    precision, recall = float(np.mean(around_fake > 0)), float(np.mean(recalled))  # (2) (3)
+    density, coverage = float(np.mean(around_fake)) / k, float(np.mean(occupied))  # (4) (5)
+    return ManifoldScores(precision, recall, density, coverage)
 
 
-def density_coverage(real, fake, k=5, ties="open"):
-    """Density and coverage of fake (M, D) against real (N, D), with open balls, or with closed ones for ties="count".
+def precision_recall(real, fake, k=3, ties="inside"):
+    """How many fakes (M, D) look real, and how many reals (N, D) the fakes could have made: (precision, recall) in [0, 1].
 
-    Raises ValueError for arrays of other shapes, values that are not finite, or fewer than k + 1 real points.
+    Samples are floats, integers or booleans; N and M at least k + 1. Raises TypeError or ValueError naming what is wrong.
+
+    >>> precision_recall(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([[0.5], [0.75]]), k=1)
+    PrecisionRecall(precision=1.0, recall=0.25)
     """
-    if ties not in ("open", "count"):
-        raise ValueError(f"ties is {ties!r}; expected 'open' (distances must be smaller than a radius) or 'count' (or equal)")
-    real, fake = check(real, fake, k, both=False)
-    radius, inside = kth_neighbour_squared(real, k), np.less if ties == "open" else np.less_equal
-    total, covered = 0, np.zeros_like(radius, dtype=bool)
-    for _, d in squared_distance_blocks(fake, real):
-        hit = inside(d, radius)
-        total += int(np.count_nonzero(hit))
-        covered |= np.any(hit, axis=0)
-    return DensityCoverage(total / (k * fake.shape[0]), float(np.mean(covered)))  # (3) (4)
+    real, fake = check_arguments(real, fake, k, ties, both=True)
+    return PrecisionRecall(*manifold_scores(real, fake, k, ties)[:2])
+
+
+def density_coverage(real, fake, k=5, ties="outside"):
+    """How densely reals (N, D) surround the fakes (M, D), and how many reals have a fake nearby: (density, coverage).
+
+    Samples are floats, integers or booleans; N at least k + 1. Raises TypeError or ValueError naming what is wrong.
+
+    >>> density_coverage(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([[0.5], [0.75]]), k=1)
+    DensityCoverage(density=2.0, coverage=0.5)
+    """
+    real, fake = check_arguments(real, fake, k, ties, both=False)
+    around_fake, occupied, _ = neighbourhoods(real, fake, squared_radii(real, k), None, ties)
+    return DensityCoverage(float(np.mean(around_fake)) / k, float(np.mean(occupied)))  # (4) (5)
 
 
 def expected_coverage(n_real, n_fake, k=5):
-    """The expected coverage of n_fake points of the same continuous distribution as the n_real: the best to hope for."""
-    i = np.arange(k)
-    return float(1 - np.prod((n_real - 1 - i) / (n_fake + n_real - 1 - i)))  # (5)
+    """E[coverage] where fakes and reals are independent draws from one continuous distribution, k < n_real.
+
+    >>> round(expected_coverage(10_000, 10_000, 5), 4)
+    0.9688
+    """
+    return 1 - math.prod((n_real - 1 - i) / (n_real + n_fake - 1 - i) for i in range(k))  # (6)
