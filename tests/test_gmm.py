@@ -445,6 +445,24 @@ def test_a_singular_cluster_is_a_clear_error_or_regularised(device, case, covari
     assert np.all(np.isfinite(model.log_prob(to_host(x)))) and np.isfinite(model.history[-1])
 
 
+def assert_singular(x, r, covariance):
+    with pytest.raises(ValueError, match="larger reg"):
+        maximise(*statistics(x, r, covariance), np.zeros(x.shape[1], x.dtype), covariance, 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(20))
+def test_variances_that_are_only_rounding_count_as_singular(seed, dtype):
+    """Rounding leaves some of these covariances positive: the likelihood would be large and mean nothing."""
+    rng = np.random.default_rng(seed)
+    line = (rng.standard_normal((50, 1)) @ rng.standard_normal((1, 3))).astype(dtype)
+    for covariance in ("full", "tied"):
+        assert_singular(line, np.ones((1, 50), dtype), covariance)
+    point = np.concatenate([rng.standard_normal((50, 2)), np.repeat(rng.standard_normal((1, 2)), 7, axis=0)]).astype(dtype)
+    for covariance in ("full", "diag", "spherical"):
+        assert_singular(point, np.repeat(np.eye(2, dtype=dtype), [50, 7], axis=1), covariance)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

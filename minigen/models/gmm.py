@@ -128,8 +128,11 @@ def maximise(counts, sums, second, origin, covariance, reg):
             covariances = np.mean(covariances, axis=1)  # (10)
     parameters = (counts / n, origin + shifts, covariances)  # (6)
     model = GMM(*(a.astype(origin.dtype) for a in parameters), covariance)
-    squares = model.roots() ** 2
-    pivots, variances = (squares, squares) if squares.ndim == 2 else (np.diagonal(squares, 0, 1, 2), np.sum(squares, axis=2))
+    if covariance in ("full", "tied"):
+        squares = model.roots() ** 2
+        pivots, variances = np.diagonal(squares, 0, 1, 2), np.sum(squares, axis=2)
+    else:
+        pivots = variances = np.reshape(model.covariances, (counts.shape[0], -1))
     # What is lost to rounding, of the statistics in float64 or of Σ in its dtype, would make the likelihood meaningless.
     if not np.all(pivots > 10 * (np.finfo(np.float64).eps * spread + np.finfo(origin.dtype).eps * variances)):
         raise ValueError(f"a covariance became singular with reg = {reg}: {REMEDY}")
