@@ -45,7 +45,7 @@ class Data:
     test: np.ndarray
     judged: dict  # the parts as they are judged: on their levels, scaled to [0, 1]
     features: object
-    entropy: float | None  # of the true density, in nats, where it is known
+    entropy: float | None  # of a toy's true density, in nats
 
     def judge(self, x):
         """Samples (n, *event) in the units of models, as they are judged, flat."""
@@ -66,11 +66,7 @@ def load(name, seed, device, quick):
         x = datasets.toy(name, TOY_SIZE // (4 if quick else 1), rng)
         train, validation, test = (to_device(x[rows], device) for rows in split(len(x), rng))
         judged = {"train": train, "validation": validation, "test": test}
-        try:
-            entropy = datasets.toy_entropy(name)
-        except ValueError:
-            entropy = None
-        return Data(name, (2,), None, train, train, validation, test, judged, lambda x: x, entropy)
+        return Data(name, (2,), None, train, train, validation, test, judged, lambda x: x, datasets.toy_entropy(name))
     images, labels = getattr(datasets, name)()
     levels = {"digits": 17, "mnist10k": 256}[name]
     k = np.rint(images * (levels - 1)).reshape(len(images), -1)

@@ -1,7 +1,8 @@
 """Optimisers: the update rules of the papers, in place on one flat vector of parameters.
 
 An optimiser has `init(vector)`, which makes its own vectors, and `step(vector, gradient, moments, t)`, which changes the
-parameters w along the gradient g at step t = 1, 2, … A learning rate is a number or a function of t.
+parameters w along the gradient g at step t = 1, 2, … and uses the gradient's memory up. A learning rate is a number or a function
+of t.
 
     SGD        u ← μ u + g;   w ← w − η u                                           Polyak 1964
     RMSProp    v ← ρ v + (1 − ρ) g²;   w ← w − η g / (√v + ε)                       Tieleman & Hinton 2012, lecture 6.5
@@ -86,7 +87,9 @@ class RMSProp:
         for w, g, v in pieces(vector, gradient, moments["v"]):
             v *= self.decay
             v += (1 - self.decay) * g * g
-            w -= eta * g / (np.sqrt(v) + self.eps)
+            g /= np.sqrt(v) + self.eps
+            g *= eta
+            w -= g
 
 
 @dataclass(frozen=True)
@@ -114,25 +117,24 @@ class Adam:
 
         With M and V for m and v, M ← β₁ M + g and V ← β₂ V + g² are one pass over memory fewer each; the factors that are
         left out come back as numbers: m̂ / (√v̂ + ε) = a M / (√V + ε/c) with c² = (1 − β₂)/(1 − β₂ᵗ), a = (1 − β₁)/(1 − β₁ᵗ)/c.
+        Intermediate results overwrite g: writing in place is up to twice as fast as into memory of another alignment.
         """
         eta = rate(self.lr, t)
         c = math.sqrt((1 - self.b2) / (1 - self.b2**t))
         a = (1 - self.b1) / (1 - self.b1**t) / c
-        work = np.empty_like(vector[:CHUNK] if array_module(vector) is np else vector)
         for w, g, m, v in pieces(vector, gradient, moments["m"], moments["v"]):
-            s = work[: w.size]
             m *= self.b1
             m += g
-            np.multiply(g, g, out=s)
+            g *= g
             v *= self.b2
-            v += s
-            np.sqrt(v, out=s)
-            s += self.eps / c
-            np.divide(m, s, out=s)
-            s *= eta * a
+            v += g
+            np.sqrt(v, out=g)
+            g += self.eps / c
+            np.divide(m, g, out=g)
+            g *= eta * a
             if self.weight_decay:
                 w *= 1 - eta * self.weight_decay
-            w -= s
+            w -= g
 
 
 @dataclass(frozen=True)

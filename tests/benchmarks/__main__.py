@@ -18,7 +18,7 @@ import time
 
 import numpy as np
 
-MODULES = ("training", "conv", "kmeans_gmm", "pca_kde", "metrics", "imports")
+MODULES = ("imports", "training", "conv", "kmeans_gmm", "pca_kde", "metrics")
 
 
 def workloads(module):
