@@ -47,6 +47,8 @@ GEOMETRIES = [
     Geometry((8, 9, 2), (3, 2, 2, 2), stride=(2, 3), dilation=(2, 2), padding=2),
     Geometry((9, 8, 1), (3, 2, 1, 2), stride=(2, 4), dilation=(3, 2), padding=3),
     Geometry((4, 4, 2), (3, 3, 2, 1), padding=4),  # windows that see nothing but padding
+    Geometry((5, 4, 1), (3, 3, 1, 2), stride=9, padding=((4, 0), (0, 0))),  # every window above the image
+    Geometry((4, 4, 2), (2, 2, 2, 1), stride=2, padding=((1, 0), (1, 0))),  # as large as the image, but shifted
     Geometry((4, 3, 3), (1, 1, 3, 2), padding="valid"),
     Geometry((5, 5, 2), (1, 1, 2, 2), stride=2, padding=1),
     Geometry((5, 4, 4), (3, 3, 2, 6), groups=2),
@@ -108,6 +110,20 @@ def test_derivatives_of_any_order(geometry):
     x, w = geometry.draw()
     w /= np.prod(w.shape[:3]) ** 0.5
     check_gradients(lambda x, w: np.tanh(conv2d(x, w, *geometry.options)), (x[:1], w), order=3, entries=4)
+
+
+def test_mixed_precision_is_the_wider():
+    geometry = GEOMETRIES[3]
+    for narrow in (0, 1):
+        pair = list(geometry.draw())
+        pair[narrow] = pair[narrow].astype(np.float32)
+        y, pullback = mg.vjp(lambda t: conv2d(*t, 2), pair)
+        wide, wide_pullback = mg.vjp(lambda t: conv2d(*t, 2), [a.astype(np.float64) for a in pair])
+        assert y.dtype == np.float64
+        np.testing.assert_allclose(y, wide, rtol=0, atol=1e-13)
+        for g, want, a in zip(pullback(y), wide_pullback(y), pair, strict=True):
+            assert g.dtype == a.dtype
+            np.testing.assert_allclose(g, want, rtol=0, atol=1e-13 if a.dtype == np.float64 else 1e-5)
 
 
 def test_bias_is_added_everywhere():

@@ -103,6 +103,13 @@ def test_initial_weights():
         np.testing.assert_array_equal(layer.input.bias, forget if cls is nn.LSTM else 0 * forget)
 
 
+def test_orthogonal_matrices_are_those_of_gram_and_schmidt():
+    # the one decomposition q r of the drawn matrix with a positive diagonal of r
+    r = orthogonal(np.random.default_rng(3), 6, np.float64).T @ np.random.default_rng(3).normal(size=(6, 6))
+    np.testing.assert_allclose(np.tril(r, -1), 0, atol=1e-14)
+    assert np.all(np.diagonal(r) > 0)
+
+
 def test_orthogonal_matrices_are_uniform():
     # Of a uniformly distributed orthogonal matrix (n, n), tr has mean 0 and variance 1; QR without the sign has mean < 0.
     draw, count = np.random.default_rng(0), 2000
