@@ -30,7 +30,7 @@ def sigmoid(x):
 @primitive
 def softplus(x):
     """log(1 + eˣ)."""
-    t = np.log1p(np.exp(-np.abs(x)))
+    t = np.log1p(np.exp(np.copysign(x, -1)))  # −|x| in one pass
     t += np.maximum(x, 0)
     return t
 
