@@ -1,1 +1,10 @@
 """The models, one chapter a file."""
+
+from minigen.models.gmm import GMM
+from minigen.models.kde import KDE
+from minigen.models.kmeans import KMeans
+from minigen.models.pca import PCA
+from minigen.models.ppca import PPCA
+from minigen.models.vae import VAE
+
+__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "KMeans"]
