@@ -26,6 +26,8 @@ so that only distances with equal n can be compared. Say on which features a dis
 """
 
 import contextlib
+import functools
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +51,10 @@ class Moments:
 
     @classmethod
     def of(cls, x, rows=2048):
-        """The moments of a batch x (n, D), n ≥ 1. Centred block by block, so that no copy of x in float64 is made."""
+        """The moments of a batch x (n, D), n ≥ 1: those of its blocks, so that only a block of it is copied to float64."""
         x = as_samples(x, "x")
-        mean, scatter = column_means(x), 0
-        for start in range(0, x.shape[0], rows):
-            centred = x[start : start + rows] - mean
-            scatter = scatter + centred.T @ centred  # (1)
-        return cls(x.shape[0], mean, scatter)
+        blocks = (centred(x[start : start + rows]) for start in range(0, x.shape[0], rows))
+        return functools.reduce(operator.add, (cls(c.shape[0], mean, c.T @ c) for mean, c in blocks))  # (1)
 
     def __add__(self, other):
         n, step = self.n + other.n, other.mean - self.mean
@@ -70,9 +69,13 @@ class Moments:
         return self.scatter / (self.n - 1)  # (1)
 
 
-def column_means(x):
-    """The mean (D,) of the rows of x in float64; about the first row, so that a large offset costs no digits."""
-    return x[0] + np.mean(x - x[0], axis=0, dtype=np.float64)
+def centred(x):
+    """The mean (D,) of the rows of x (n, D), and the rows less it, in float64; about the first row, so that an offset costs no digits."""
+    origin = x[0].astype(np.float64)
+    x = x - origin
+    mean = np.mean(x, axis=0)  # (1)
+    x -= mean
+    return origin + mean, x
 
 
 def square_root(cov):
@@ -91,8 +94,8 @@ def mean_and_factor(x):
     if n > d:
         moments = Moments.of(x)
         return moments.mean, square_root(moments.cov)  # (6)
-    mean = column_means(x)
-    return mean, (x - mean) / (n - 1) ** 0.5  # (6)
+    mean, x = centred(x)
+    return mean, x / (n - 1) ** 0.5  # (6)
 
 
 def nuclear_norm(m):
@@ -150,9 +153,14 @@ def frechet_distance_gaussians(mu1, cov1, mu2, cov2):
 def expected_frechet_distance(cov, n):
     """E d² between two sets of n draws each from one Gaussian of covariance cov (D, D), to first order in 1/n; a Python float.
 
+    Raises TypeError or ValueError unless cov is a square array of numbers and n ≥ 2.
+
     >>> expected_frechet_distance(np.eye(1), 100)  # 2/n for the means, 1/n for the standard deviations
     0.03
     """
+    cov = as_samples(cov, "cov").astype(np.float64)
+    if cov.shape[0] != cov.shape[1] or n < 2:
+        raise ValueError(f"cov has shape {cov.shape} and n is {n}; expected (D, D) and n ≥ 2")
     values = np.maximum(np.linalg.eigvalsh(cov), 0)
     pairs = values[:, None] * values / np.maximum(values[:, None] + values, np.finfo(values.dtype).tiny)
     return float(2 * np.sum(values) + np.sum(pairs) + np.sum(np.diagonal(pairs))) / n  # (8)

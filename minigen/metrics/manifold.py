@@ -68,7 +68,7 @@ def check_arguments(real, fake, k, ties, both):
     # Times a power of two, which rounds nothing and moves no order: squares then neither overflow nor vanish.
     high, low = (f(np.stack([f(x, axis=0) for x in sets]), axis=0) for f in (np.max, np.min))
     exponent = math.frexp(float(np.max(high / 2 - low / 2)))[1]
-    return [x * 2.0 ** -max(exponent, -100) for x in sets]
+    return [x * 2.0 ** -max(exponent, np.finfo(x.dtype).minexp) for x in sets]
 
 
 def neighbourhoods(real, fake, real_radii, fake_radii, ties):
@@ -92,7 +92,8 @@ def manifold_scores(real, fake, k=5, ties="outside"):
     ManifoldScores(precision=1.0, recall=0.0, density=2.0, coverage=0.5)
     """
     real, fake = check_arguments(real, fake, k, ties, both=True)
-    around_fake, occupied, recalled = neighbourhoods(real, fake, squared_radii(real, k), squared_radii(fake, k), ties)
+    real_radii, fake_radii = squared_radii(real, k), squared_radii(fake, k)  # (1)
+    around_fake, occupied, recalled = neighbourhoods(real, fake, real_radii, fake_radii, ties)
     precision, recall = float(np.mean(around_fake > 0)), float(np.mean(recalled))  # (2) (3)
     density, coverage = float(np.mean(around_fake)) / k, float(np.mean(occupied))  # (4) (5)
     return ManifoldScores(precision, recall, density, coverage)
@@ -106,7 +107,6 @@ def precision_recall(real, fake, k=3, ties="inside"):
     >>> precision_recall(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([[0.5], [0.75]]), k=1)
     PrecisionRecall(precision=1.0, recall=0.25)
     """
-    real, fake = check_arguments(real, fake, k, ties, both=True)
     return PrecisionRecall(*manifold_scores(real, fake, k, ties)[:2])
 
 
@@ -124,9 +124,11 @@ def density_coverage(real, fake, k=5, ties="outside"):
 
 
 def expected_coverage(n_real, n_fake, k=5):
-    """E[coverage] where fakes and reals are independent draws from one continuous distribution, k < n_real.
+    """E[coverage] where fakes and reals are independent draws from one continuous distribution. ValueError unless 1 ≤ k < n_real.
 
     >>> round(expected_coverage(10_000, 10_000, 5), 4)
     0.9688
     """
+    if not 1 <= k < n_real or n_fake < 1:
+        raise ValueError(f"k is {k}, n_real is {n_real} and n_fake is {n_fake}; expected 1 ≤ k < n_real and n_fake ≥ 1")
     return 1 - math.prod((n_real - 1 - i) / (n_real + n_fake - 1 - i) for i in range(k))  # (6)
