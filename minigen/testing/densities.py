@@ -120,6 +120,7 @@ def check_sampler_matches(sample, log_prob=None, *, cdf=None, support=None, n=10
         count(x, support, np.exp(evaluate(log_prob, support, "log_prob", support.shape[:1], ref=ref)), ref)
     else:
         flat, box = x.reshape(n, -1).astype(float), as_box(support)
+        require(np.any(flat != flat[0]), "the draws differ", hint="is one noise used for all of them?", ref=ref)
         pilot = np.asarray(sample(1000, rng)).reshape(1000, -1)
         frequencies = rng.standard_normal((flat.shape[1], 64)) * np.geomspace(0.25, 3, 64) / (np.std(pilot, axis=0)[:, None] + 1e-300)
         phases = rng.uniform(0, 2 * np.pi, 64) - pilot.mean(0) @ frequencies

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 LEVELS = 5
-STARTS = (0.03, 1e-3, 3e-5, 1e-6)  # first steps, relative to the scale of x, tried until the extrapolation settles
+STARTS = (0.03, 1e-3, 3e-5, 1e-6, 3e-8)  # first steps, relative to the scale of x, tried until the extrapolation settles
 SETTLED = 1e-7
 COMPLEX_STEP = 1e-30
 EPS = np.finfo(float).eps
