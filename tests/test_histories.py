@@ -63,23 +63,56 @@ def test_no_cyclic_garbage_and_memory_is_freed():
 
 def test_the_backward_pass_frees_as_it_goes():
     """The peak of memory is that of the forward pass: what is done with is forgotten."""
-    alive = []
+    values, cotangents, alive = [], [], []
 
     @primitive
     def watched(x):
         return x * 2
 
-    vjp_of(watched, lambda g, y, x: (alive.append(sum(r() is not None for r in refs)), g * 2)[1])
-    refs = []
+    def back(g, y, x):
+        alive.append([sum(ref() is not None for ref in refs) for refs in (values, cotangents)])
+        cotangents.append(weakref.ref(g))
+        return g * 2
+
+    vjp_of(watched, back)
 
     def f(x):
         for _ in range(5):
             x = watched(x)
-            refs.append(weakref.ref(x.data))
+            values.append(weakref.ref(x.data))
         return np.sum(x)
 
     mg.grad(f)(np.ones(10))
-    assert alive[0] >= alive[-1] + 3
+    assert alive[0][0] >= alive[-1][0] + 3
+    assert all(held <= 1 for _, held in alive)
+
+
+def test_only_paths_to_the_wanted_leaves_are_walked():
+    """No pass computes a derivative by data, neither the inner one by what it closes over nor the outer one by the inner's own leaves."""
+    asked = []
+
+    @primitive
+    def product(a, b):
+        return a * b
+
+    def note(name, value):
+        asked.append((name, type(value) is mg.Tensor))
+        return value
+
+    vjp_of(product, lambda g, y, a, b: note("a", g * b), lambda g, y, a, b: note("b", g * a))
+    data = np.ones(4)
+
+    def f(w):
+        mg.grad(lambda u: np.sum(product(u, w)))(w)  # by u alone
+        assert asked == [("a", True)]
+        asked.clear()
+        kept = []
+        mg.grad(lambda u: kept.append(product(u, data)) or np.sum(kept[0]))(data)
+        asked.clear()
+        return np.sum(product(kept[0], w))
+
+    mg.grad(f)(X)
+    assert asked == [("b", False)]  # by w, and not by what the inner vjp left
 
 
 def test_threads_differentiate_at_once():
