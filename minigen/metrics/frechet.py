@@ -50,7 +50,7 @@ class Moments:
     scatter: np.ndarray
 
     @classmethod
-    def of(cls, x, rows=2048):
+    def of(cls, x, rows=4096):
         """The moments of a batch x (n, D), n ≥ 1: those of its blocks, so that only a block of it is copied to float64."""
         x = as_samples(x, "x")
         blocks = (centred(x[start : start + rows]) for start in range(0, x.shape[0], rows))
@@ -59,7 +59,9 @@ class Moments:
     def __add__(self, other):
         n, step = self.n + other.n, other.mean - self.mean
         mean = self.mean + step * (other.n / n)  # (2)
-        return Moments(n, mean, self.scatter + other.scatter + np.outer(step, step) * (self.n * other.n / n))  # (3)
+        scatter = self.scatter + other.scatter
+        scatter += np.outer(step * (self.n * other.n / n), step)  # (3)
+        return Moments(n, mean, scatter)
 
     @property
     def cov(self):
