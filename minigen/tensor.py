@@ -203,7 +203,7 @@ class Tensor:
     __setitem__ = refuse("a Tensor cannot be changed in place: build the new array with np.where, np.concatenate or np.stack")
 
     def __getitem__(self, index):
-        return record(operator.getitem, (self, raw(index)), {})
+        return record_pair(operator.getitem, self, index)
 
     def __len__(self):
         return len(self.data)

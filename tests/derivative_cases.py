@@ -119,7 +119,8 @@ case(np.power, np.array([-1.5, -0.5, 1.0, 0.5]), f=lambda x: x ** constant([2, 3
 case(np.power, between(-2, 2, 3), f=lambda n: 2**n, of="2**n")
 real(np.clip, 4 * spread(3, 4), f=lambda x: np.clip(x, -0.9, 0.7), of="numbers")
 real(np.clip, 4 * spread(3, 4), f=lambda x: np.clip(x, None, 0.7), of="upper")
-real(np.clip, 4 * spread(3, 4), f=lambda x: x.clip(min=-0.9), of="method")
+real(np.clip, 4 * spread(3, 4), f=lambda x: x.clip(min=-0.9), of="method, lower")
+real(np.clip, 4 * spread(3, 4), f=lambda x: x.clip(max=0.7), of="method, upper")
 real(d.clip, 4 * spread(3, 4), np.array([-0.91, -0.52, -0.33, -0.14]), np.array([[0.36], [0.58], [0.72]]), f=np.clip)
 
 # Reductions
@@ -131,6 +132,8 @@ for label, options in {"all": {}, "axis": {"axis": 1}, "axes": {"axis": (0, -1)}
     for function in (np.var, np.std, fn.logsumexp):
         real(function, between(-1, 1, 2, 3, 2), f=lambda x, function=function, options=options: function(x, **options), of=label)
     real(la.length, between(-1, 1, 2, 3, 2), f=lambda x, options=options: la.length(x, **options), of=label)
+for function in (np.sum, np.mean, np.prod, np.var, np.std, np.max, np.min):
+    real(function, spread(2, 3), f=lambda x, name=function.__name__: getattr(x, name)(axis=1), of="method")
 case(np.prod, np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 1.5], [0.5, -1.0, 2.0]]), f=lambda x: np.prod(x, axis=1), of="zeros")
 case(np.prod, between(0.5, 1.5, 5), of="odd count")
 real(np.var, between(-1, 1, 2, 3), f=lambda x: x.var(0, ddof=1), of="ddof")
