@@ -85,7 +85,7 @@ def columns(framed, windows, groups):
 
 def blocks(x, windows, groups):
     """(slice of images, their columns), so few images at a time that the columns stay in a CPU's cache."""
-    budget = 2**20 if array_module(x) is np else 2**28
+    budget = 2**21 if array_module(x) is np else 2**28
     step = max(1, budget // (math.prod(windows.size) * math.prod(windows.kernel) * x.shape[3]))
     framed = None
     for i in range(0, len(x), step):
