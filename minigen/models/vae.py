@@ -238,8 +238,8 @@ class VAE:
 
     @classmethod
     def fit(
-        cls, x, *, rng, latent=16, hidden=(256, 256), prior="normal", likelihood="gaussian", beta=1.0, steps=2000, samples=None,
-        optimizer=None, **training,
+        cls, x, *, rng, latent=16, hidden=(256, 256), prior="normal", likelihood="gaussian", beta=1.0, activation=relu, steps=2000,
+        samples=None, optimizer=None, **training,
     ):  # fmt: skip
         """Train by Adam on the loss; `samples` noise vectors a datum (default 1, or 4 for a Bernoulli code). Returns the model.
 
@@ -247,7 +247,7 @@ class VAE:
         """
         if x.dtype.kind != "f" or x.ndim < 2 or not bool(np.all(np.isfinite(x))):
             raise ValueError(f"x is a {x.dtype} array of shape {x.shape}; expected finite floating-point data of shape (n, …)")
-        model = cls.init(rng, x.shape[1:], latent, hidden, prior, likelihood, beta, dtype=x.dtype)
+        model = cls.init(rng, x.shape[1:], latent, hidden, prior, likelihood, beta, activation, x.dtype)
         samples = samples or (4 if prior == "bernoulli" else None)
         loss = lambda model, x, rng: model.loss(x, model.noise(rng, x.shape[0], samples))
         return minimise(loss, model, model.flat(x), rng=rng, steps=steps, optimizer=optimizer or Adam(1e-3), **training)[0]
