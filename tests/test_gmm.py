@@ -447,9 +447,9 @@ def test_a_singular_cluster_is_a_clear_error_or_regularised(device, case, covari
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag"])
 def test_a_thin_cluster_is_not_singular(covariance):
-    x = np.random.default_rng(0).standard_normal((10_000, 2)) * np.array([1.0, 1e-6])
-    model = GMM.fit(x, 1, rng=np.random.default_rng(0), covariance=covariance, reg=0.0)
-    np.testing.assert_allclose(np.diag(matrices(model)[0]), x.var(0), rtol=1e-3)
+    noise, side = np.random.default_rng(0).standard_normal((10_000, 2)) * np.array([1.0, 1e-6]), np.arange(10_000) % 2
+    model = GMM.fit(noise + side[:, None], 2, rng=np.random.default_rng(0), covariance=covariance, reg=0.0)
+    np.testing.assert_allclose(np.diag(matrices(model)[0]), noise.var(0), rtol=0.05)
 
 
 def assert_singular(x, r, covariance):
