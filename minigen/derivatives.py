@@ -146,9 +146,9 @@ vjp_of(np.transpose, lambda g, y, x, axes=None: np.transpose(g, inverse_permutat
 
 
 def reverse_cumsum(g, y, x, axis=None):
-    """Pullback of cumsum: xᵢ is in yⱼ for j ≥ i. Without an axis, cumsum runs over the flattened array."""
-    flat, axis = (g, axis) if axis is not None else (np.reshape(g, -1), 0)
-    return np.reshape(np.flip(np.cumsum(np.flip(flat, axis), axis), axis), x.shape)
+    """Pullback of cumsum: xᵢ is in yⱼ for j ≥ i. Without an axis, cumsum runs over the flattened array, and y is flat."""
+    axis = 0 if axis is None else axis
+    return np.reshape(np.flip(np.cumsum(np.flip(g, axis), axis), axis), x.shape)
 
 
 vjp_of(np.cumsum, reverse_cumsum)

@@ -271,7 +271,7 @@ for label, a in {"": well, "stack": wells}.items():
     case(np.linalg.inv, a, of=label)
     case(np.linalg.det, a, of=label)
     real(la.log_abs_det, -a, of=label)
-    real(np.linalg.slogdet, a, f=lambda a: np.linalg.slogdet(a).logabsdet * np.linalg.slogdet(a)[0], of=label)
+    real(np.linalg.slogdet, a[..., ::-1, :], f=lambda a: np.linalg.slogdet(a).logabsdet * np.linalg.slogdet(a)[0], of=label)
 SOLVE = [((3, 3), (3,)), ((3, 3), (3, 2)), ((2, 2, 2), (2, 2, 3)), ((2, 2, 2), (2, 1)), ((2, 2), (3, 2, 1)), ((2, 2, 2), (2,))]
 for a, b in SOLVE:
     case(np.linalg.solve, between(-1, 1, *a) + 2 * np.eye(a[-1]), between(-1, 1, *b), of=f"{a}, {b}")
