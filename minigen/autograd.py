@@ -98,7 +98,7 @@ def linearise(f, x, args=(), kwargs=None):
         recording.calls = outer
         if not nested:
             recording.foreign = False
-    outputs = [t if type(t) is Tensor and (reach is None or id(t) in reach) else None for t in leaves(y)]
+    outputs = [t if type(t) is Tensor else None for t in leaves(y)]
 
     def pull(cotangent, last=False):
         ybar = leaves(cotangent)
@@ -140,7 +140,7 @@ def value_and_grad(f):
         if getattr(y, "shape", None) != ():
             got = f"shape {y.shape}" if is_array(y) else f"type {type(y).__name__}"
             raise ValueError(f"grad: f returned a value of {got}; expected a scalar array: reduce it with np.sum or np.mean")
-        return y, rebuild(x, pull(np.ones_like(raw(y)), last=True) if leaves(y) else [np.zeros_like(raw(leaf)) for leaf in leaves(x)])
+        return y, rebuild(x, pull(np.ones_like(raw(y)), last=True))
 
     return value_and_gradient
 

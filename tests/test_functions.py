@@ -105,11 +105,11 @@ X = np.random.default_rng(0).normal(size=(3, 4, 2))
 @pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (1, -1), (0, 1, 2)])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_logsumexp_is_its_definition(axis, keepdims):
-    want = np.log(np.sum(np.exp(X), axis=axis, keepdims=keepdims))
-    got = fn.logsumexp(X, axis=axis, keepdims=keepdims)
-    assert np.shape(got) == np.shape(want)
-    np.testing.assert_allclose(got, want, rtol=1e-14)
-    np.testing.assert_allclose(fn.logsumexp(X, axis=axis, keepdims=keepdims), sp.logsumexp(X, axis=axis, keepdims=keepdims), rtol=1e-14)
+    for x in (X, X[:1], X[:, :1]):
+        want = np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+        got = fn.logsumexp(x, axis=axis, keepdims=keepdims)
+        assert np.shape(got) == np.shape(want)
+        np.testing.assert_allclose(got, want, rtol=1e-14, atol=1e-15)
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
