@@ -44,7 +44,6 @@ from minigen.models.pca import check_columns, check_data
 from minigen.tree import tree_map
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
-WIDTH = 4  # arrays of k D numbers a row that a block of the E-step holds at once
 REMEDY = "use a larger reg, fewer components or covariance='diag'"
 
 
@@ -87,7 +86,8 @@ def statistics(x, r, covariance):
     """
     x, r = x.astype(np.float64, copy=False), r.astype(np.float64, copy=False)
     if covariance == "full":
-        second = (r[:, None] * x.T.copy()) @ x  # (5)
+        (k, n), d = r.shape, x.shape[1]
+        second = np.reshape(np.reshape(r[:, None] * x.T.copy(), (k * d, n)) @ x, (k, d, d))  # (5)
     else:
         second = x.T @ x if covariance == "tied" else r @ x**2  # (5)
     return *first_moments(x, r), second  # (5)
@@ -204,7 +204,7 @@ class GMM:
         """(log π_j N(x | μ_j, Σ_j) (k, b), y (k, D, b), x − m (b, D)) for block after block of x (n, D), m the mean of the model."""
         check_columns(x, self.means.shape[1])
         inverse, origin = self.inverse_roots(), self.weights @ self.means
-        for b in blocks(x.shape[0], WIDTH * self.means.size, x):
+        for b in blocks(x.shape[0], self.means.size, x):
             centred = x[b] - origin
             y = whiten(self.means - origin, inverse, centred)
             yield log_joint(self.weights, inverse, y), y, centred
@@ -254,7 +254,7 @@ class GMM:
         patterns, which = np.unique(missing, axis=0, return_inverse=True)
         for p, pattern in enumerate(patterns):
             o, m, rows = np.flatnonzero(~pattern), np.flatnonzero(pattern), np.flatnonzero(which.reshape(-1) == p)
-            for b in blocks(rows.size, WIDTH * self.means.size, x):
+            for b in blocks(rows.size, self.means.size, x):
                 i = rows[b]
                 r, centers, roots = conditional(self.weights, self.means, covariances, x[i][:, o], o, m)
                 mean[i[:, None], m] = np.einsum("kn,knm->nm", r, centers)  # (15)
@@ -281,7 +281,7 @@ class GMM:
         if init is None:
             clusters = KMeans.fit(x, k, rng=rng)
             labels, origin = clusters.predict(x), clusters.weights @ clusters.centers
-            parts = (statistics(x[b] - origin, one_hot(labels[b], k, x), covariance) for b in blocks(x.shape[0], WIDTH * k * x.shape[1], x))
+            parts = (statistics(x[b] - origin, one_hot(labels[b], k, x), covariance) for b in blocks(x.shape[0], k * x.shape[1], x))
             model = maximise(*add(parts), origin, covariance, reg)
         elif (init.means.shape, init.covariance) != ((k, x.shape[1]), covariance):
             got = f"a {init.covariance!r} mixture with means {init.means.shape}"
