@@ -31,10 +31,13 @@ def sets(kind, dtype="float64", n=70, m=90, d=6):
         x, y = np.round(2 * x) / 4, np.round(2 * y) / 4
     if kind == "repeated":
         x, y = x[np.arange(n) % 7] / 3, np.concatenate([x[np.arange(m - 9) % 5] / 3, y[:9]])
+    if kind == "simplex":  # all distances the same but for the seventh digit
+        corners = np.linalg.qr(rng.standard_normal((90, 90)))[0]
+        x, y = corners[:n] * (1 + 1e-7 * x[:, :1]), -corners[:m] * (1 + 1e-7 * y[:, :1])
     return x.astype(dtype), y.astype(dtype)
 
 
-KINDS = ("round", "offset", "positive", "apart", "outliers", "grid", "repeated")
+KINDS = ("round", "offset", "positive", "apart", "outliers", "grid", "repeated", "simplex")
 
 
 @pytest.mark.verifies("distances.2", "distances.3")
@@ -56,7 +59,7 @@ def test_blocks_are_squared_distances_within_the_stated_error(device, kind, dtyp
 @pytest.mark.parametrize("d", [1, 16, 2048])
 @pytest.mark.parametrize("positive", [False, True])
 def test_the_stated_error_holds_and_is_not_idle(d, positive):
-    """In float32 rounding reaches a fortieth of the bound or more; the bound grows with √D only."""
+    """With 2048 columns the largest error of 90,000 pairs is about 1 % of the bound, with one column 40 %."""
     rng = np.random.default_rng(d)
     x, y = (rng.standard_normal((300, d)).astype(np.float32) for _ in range(2))
     x, y = (np.abs(x), np.abs(y)) if positive else (x, y)
@@ -65,7 +68,7 @@ def test_the_stated_error_holds_and_is_not_idle(d, positive):
     gram = x.astype(float) @ y.astype(float).T
     exact = np.sum(x.astype(float) ** 2, 1)[:, None] + np.sum(y.astype(float) ** 2, 1) - 2 * gram
     ratio = np.max(np.abs(approximate - exact) / distances.error(distances.x_norms[:, None] + distances.y_norms))
-    assert 0.4 / (40 * math.sqrt(d)) < ratio < 0.5
+    assert 0.004 < ratio < 0.6
 
 
 @pytest.mark.verifies("distances.2")
@@ -125,11 +128,14 @@ def test_radii_agree_with_scikit_learn():
     np.testing.assert_allclose(squared_radii(x, 5), found[:, 5] ** 2, rtol=1e-12)
 
 
-def test_alike_rows_are_at_distance_zero_without_a_second_look(monkeypatch):
-    """A generator that collapsed must not be slow: no pair of equal rows about the origin is unsure."""
+def test_alike_rows_are_at_distance_zero_without_a_second_look():
+    """A generator that collapsed to one point must not be slow: no pair of its rows is unsure."""
     x = np.full((300, 5), 0.1)
-    monkeypatch.setattr(SquaredDistances, "error", lambda self, norms: 0 * norms + np.max(norms))
-    assert not squared_radii(x, 5).any()
+    distances = SquaredDistances(x, x)
+    [(rows, d)] = list(distances.blocks())
+    distances.y = None  # a second look would fail
+    assert distances.within(rows, d, np.zeros((300, 1)), "inside").all()
+    assert not distances.within(rows, d, np.zeros((1, 300)), "outside").any()
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
