@@ -255,6 +255,27 @@ def test_outside_of_the_support_log_prob_is_minus_infinity(name):
     assert all(np.all(g == 0) for g in leaves(gradient))
 
 
+ENDS = [
+    (Uniform(A(-1.0), A(3.0)), -1.0, 0.25), (Uniform(A(-1.0), A(3.0)), 3.0, 0.25), (Exponential(A(2.5)), 0.0, 2.5),
+    (Gamma(A(1.0), A(2.0)), 0.0, 2.0), (Gamma(A(2.0), A(2.0)), 0.0, 0.0), (Gamma(A(0.5), A(2.0)), 0.0, INF),
+    (Beta(A(1.0), A(3.0)), 0.0, 3.0), (Beta(A(3.0), A(1.0)), 1.0, 3.0),
+    (Beta(A(0.5), A(1.0)), 0.0, INF), (DiscretizedLogistic(A(0.0), A(1.0), 2), 0.0, special.expit(0.5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dist", "x", "density"), ENDS)
+def test_ends_belong_to_the_support(dist, x, density):
+    assert np.exp(dist.log_prob(A(x))) == pytest.approx(density)
+    assert np.exp(dist.log_prob(x)) == pytest.approx(density)
+
+
+def test_a_vector_of_one_number_is_a_normal():
+    dist = MultivariateNormal(A([0.5]) + np.zeros(1), np.full((1, 1), 4.0))
+    x = dist.sample(5, np.random.default_rng(0))
+    assert x.shape == (5, 1)
+    np.testing.assert_allclose(dist.log_prob(x), Normal(0.5, 2.0).log_prob(x[:, 0]))
+
+
 def test_off_the_simplex():
     dist = Dirichlet(A(1.5, 1.0, 2.0))
     assert np.all(dist.log_prob(A([0.5, 0.6, -0.1], [0.5, 0.5, 0.5], [0.2, 0.2, 0.2])) == -INF)

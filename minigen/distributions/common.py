@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minigen.backend import array_module, like, to_host, uniform
+from minigen.backend import array_module, exponential, like, to_host
 from minigen.tensor import Tensor, raw
 from minigen.tree import is_array
 
@@ -59,11 +59,6 @@ def real(x, *parameters):
 def matched(parameter, x):
     """A parameter for a binary function of SciPy, whose ufuncs let a Python number promote float32: an array of the dtype of x."""
     return like(x, parameter) if is_array(x) and not is_array(parameter) else parameter
-
-
-def exponential(rng, shape, x):
-    """Draws from Exponential(1), finite because u < 1."""
-    return -np.log1p(-uniform(rng, shape, x))
 
 
 def variates(rng, method, parameter, n, x):

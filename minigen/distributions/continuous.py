@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.backend import array_module, normal, uniform
-from minigen.distributions.common import demand, demand_broadcast, exponential, log_gamma_variates, matched, of, prototype, real, spread
+from minigen.backend import array_module, exponential, normal, uniform
+from minigen.distributions.common import demand, demand_broadcast, log_gamma_variates, matched, of, prototype, real, spread
 from minigen.functions import sigmoid
 from minigen.tensor import raw
 
@@ -74,7 +74,7 @@ class Laplace:
         return -np.abs(x - self.mean) / self.scale - (of(np.log, self.scale) + math.log(2))
 
     def sample(self, n, rng):
-        """μ + b (e₁ − e₂), where the e are exponential: their difference is a Laplace variable, and finite."""
+        """μ + b (e₁ − e₂), where the e ~ Exponential(1): their difference is a Laplace variable, and finite."""
         x = prototype(self.mean, self.scale)
         e = exponential(rng, (2, n, *x.shape), x)
         return self.mean + self.scale * (e[0] - e[1])
