@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minigen as mg
-from minigen.convolution import conv2d, conv_transpose2d, layout
+from minigen.convolution import blocks, conv2d, conv_transpose2d, layout
 from minigen.testing.gradients import check_gradients
 
 
@@ -144,6 +144,14 @@ def test_large_batches_go_in_blocks():
     bars = [pull(g[i : i + 1]) for i, (_, pull) in enumerate(singles)]
     np.testing.assert_allclose(x_bar, np.concatenate([b[0] for b in bars]), rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(w_bar, sum(b[1] for b in bars), rtol=1e-11, atol=1e-10)
+
+
+def test_columns_are_never_many():
+    x = np.zeros((60, 16, 16, 32), np.float32)
+    for kernel, stride in ((3, 1), (5, 2), (1, 1)):
+        parts = list(blocks(x, layout((16, 16), (kernel, kernel), stride, "same", 1), 1))
+        assert max(columns.size for _, columns in parts) <= 2**21
+        assert len(parts) <= 1 + sum(columns.size for _, columns in parts) // 2**20  # nor are the blocks smaller than they must be
 
 
 @pytest.mark.parametrize("n", [0, 1])
