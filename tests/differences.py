@@ -1,6 +1,9 @@
-"""Derivatives by definition: the oracle that shares nothing with the engine."""
+"""Derivatives by definition, an oracle that shares nothing with the engine; and the losses on which the engine is held against it."""
 
 import numpy as np
+
+import minigen as mg
+from minigen.backend import like
 
 STENCIL = ((1, 45.0), (2, -9.0), (3, 1.0))  # f′ ≈ Σ c (f(x + kh) − f(x − kh)) / 60h, to O(h⁶)
 H = 2e-3
@@ -39,3 +42,31 @@ def flat(arrays):
 def assert_close(got, want, tolerance):
     """Equal to a tolerance, relative to the largest entry where that is above 1."""
     np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * max(1.0, np.max(np.abs(want), initial=0)))
+
+
+def fixed(shape, seed, x):
+    """Fixed weights in the library and dtype of x."""
+    return like(x, np.random.default_rng(seed).normal(size=shape))
+
+
+def loss_of(case):
+    """A scalar of the case's function, not linear in it, so that the second derivative also goes through the cotangent."""
+
+    def loss(xs):
+        y = case.f(*xs)
+        return np.sum(fixed(y.shape, 0, y) * y + 0.3 * fixed(y.shape, 1, y) * y * y)
+
+    return loss
+
+
+def derivative_along(f, vs):
+    """The function x ↦ ⟨∇f(x), v⟩."""
+    return lambda xs: sum(np.sum(g * v) for g, v in zip(mg.grad(f)(xs), vs, strict=True))
+
+
+def directions(xs, seed):
+    return [fixed(x.shape, seed + k, x) for k, x in enumerate(xs)]
+
+
+def inputs(case):
+    return [np.array(x) for x in case.args]
