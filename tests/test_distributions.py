@@ -273,7 +273,11 @@ def test_a_vector_of_one_number_is_a_normal():
     dist = MultivariateNormal(A([0.5]) + np.zeros(1), np.full((1, 1), 4.0))
     x = dist.sample(5, np.random.default_rng(0))
     assert x.shape == (5, 1)
-    np.testing.assert_allclose(dist.log_prob(x), Normal(0.5, 2.0).log_prob(x[:, 0]))
+    same, other = Normal(0.5, 2.0), MultivariateNormal(np.zeros(1), np.ones((1, 1)))
+    np.testing.assert_allclose(dist.log_prob(x), same.log_prob(x[:, 0]))
+    assert dist.entropy() == pytest.approx(same.entropy()) and dist.var == pytest.approx(same.var)
+    assert kl_divergence(dist, other) == pytest.approx(kl_divergence(same, Normal(0.0, 1.0)))
+    assert wasserstein2_gaussian(dist, other) == pytest.approx(wasserstein2_gaussian(same, Normal(0.0, 1.0)))
 
 
 def test_off_the_simplex():
