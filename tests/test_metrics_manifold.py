@@ -112,9 +112,10 @@ def test_invariance(function):
     assert function(1000 * real, 1000 * fake) == function(real, fake)
 
 
-@pytest.mark.parametrize("dtype, exponents", [(np.float32, (-140, -60, 80, 126)), (np.float64, (-1060, -600, 600, 1022))])
+@pytest.mark.parametrize("dtype, exponents", [(np.float32, (-140, -60, 80, 129)), (np.float64, (-1060, -600, 600, 1025))])
 def test_no_square_overflows_or_vanishes(dtype, exponents):
-    real, fake = (np.ldexp(points.astype(dtype), -3) for points in grid())
+    """Powers of two, so that the scaled numbers are the same; the last differ by more than the largest number."""
+    real, fake = (np.ldexp(points.astype(dtype) - 2, -3) for points in grid())
     for exponent in exponents:
         assert manifold_scores(np.ldexp(real, exponent), np.ldexp(fake, exponent)) == manifold_scores(real, fake)
 
@@ -136,6 +137,14 @@ def test_fakes_that_repeat_the_reals(k):
     assert manifold_scores(real, real[::-1], k) == (1, 1, 1, 1)
     assert manifold_scores(real, real[::-1], k, ties="inside") == (1, 1, pytest.approx((k + 1) / k), 1)
     assert manifold_scores(np.repeat(real, k + 1, axis=0), real, k) == (0, pytest.approx(1), 0, 0)  # all radii are 0
+
+
+def test_many_balls_and_many_blocks():
+    real, _ = clouds(300)
+    assert manifold_scores(real, real, k=250) == (1, 1, 1, 1)
+    real, _ = clouds(3100, d=2)
+    assert manifold_scores(real, real[::-1], k=3) == (1, 1, 1, 1)
+    assert manifold_scores(real, real[::-1], k=3, ties="inside") == (1, 1, pytest.approx(4 / 3), 1)
 
 
 def test_sets_far_apart_share_nothing():
@@ -183,6 +192,7 @@ def test_fewest_points():
 
 
 X = np.arange(12.0).reshape(6, 2)
+HOLED = np.where(X == 7, math.nan, X)
 
 
 @pytest.mark.parametrize("function", [precision_recall, density_coverage, manifold_scores])
@@ -193,8 +203,8 @@ X = np.arange(12.0).reshape(6, 2)
         ((X, X[None]), ValueError, r"fake has shape \(1, 6, 2\)"),
         ((X, X[:, :1]), ValueError, "real has D = 2 columns and fake has 1"),
         ((X[:, :0], X[:, :0]), ValueError, r"real has shape \(6, 0\)"),
-        ((X, X + math.nan), ValueError, "fake has NaN"),
-        (((X + 1) * math.inf, X), ValueError, "real has NaN or inf"),
+        ((X, HOLED), ValueError, "fake has NaN"),
+        ((np.where(X == 0, math.inf, X), X), ValueError, "real has NaN or inf"),
         ((X, X[:0]), ValueError, "fake has n = 0 rows"),
         ((X, X, 6), ValueError, "real has 6 rows; expected at least k \\+ 1 = 7"),
         ((X[:4], X, 4), ValueError, "real has 4 rows; expected at least k \\+ 1 = 5"),
