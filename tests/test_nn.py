@@ -136,6 +136,31 @@ def test_errors_name_the_argument(call, message):
         call()
 
 
+def test_defaults():
+    """What a reader gets who names no option; a layer made of arrays has the same options as one made by init."""
+    rng, weight, bias = np.random.default_rng(0), np.zeros((4, 4, 2, 2)), np.zeros(2)
+    conv, up = nn.Conv2d.init(rng, 2, 2), nn.ConvTranspose2d.init(rng, 2, 2)
+    assert (conv.weight.shape[:2], up.weight.shape[:2]) == ((3, 3), (4, 4))
+    for layer in (conv, nn.Conv2d(weight, bias)):
+        assert (layer.stride, layer.padding, layer.dilation, layer.groups) == (1, "same", 1, 1)
+    for layer in (up, nn.ConvTranspose2d(weight, bias)):
+        assert (layer.stride, layer.padding) == (2, "same")
+    for layer in (nn.LayerNorm.init(2), nn.LayerNorm(bias, bias), nn.GroupNorm.init(8), nn.GroupNorm(bias, bias)):
+        assert layer.eps == 1e-5
+    assert nn.GroupNorm.init(8).groups == nn.GroupNorm(bias, bias).groups == 8
+    for layer in (nn.BatchNorm.init(2), nn.BatchNorm(bias, bias, bias, bias)):
+        assert (layer.momentum, layer.eps) == (0.1, 1e-5)
+    attention, block = nn.SelfAttention.init(rng, 64), nn.TransformerBlock.init(rng, 64)
+    for layer in (attention, block.attention, nn.SelfAttention(None, None)):
+        assert (layer.heads, layer.causal) == (1, False)
+    for layer in (attention.output, block.attention.output):
+        assert 0.7 < 64 * np.mean(layer.weight**2) < 1.3
+    assert len(block.norms) == 2
+    residual = nn.ResBlock.init(rng, 16, 16)
+    assert (residual.resample, residual.activation, residual.norms[0].groups) == (None, nn.silu, 8)
+    assert nn.MLP.init(rng, [2, 2]).activation is nn.MLP([]).activation is nn.relu
+
+
 def test_embedding_wants_integers():
     with pytest.raises(TypeError, match="index has dtype float64; expected integers"):
         nn.Embedding.init(RNG, 4, 3)(np.zeros(2))

@@ -67,6 +67,10 @@ def test_batch_norm_averages():
     np.testing.assert_array_equal(norm.var, 1)
 
 
+def test_batch_norm_averages_of_two_values_a_channel():
+    np.testing.assert_allclose(nn.BatchNorm.init(1, 1.0, dtype=np.float64).updated(np.array([[[1.0], [4.0]]])).var, 4.5)
+
+
 def test_batch_norm_in_training_leaves_its_averages_and_differentiates_through_the_batch():
     norm = nn.BatchNorm.init(2, dtype=np.float64)
     scale, shift = rng.normal(size=2), rng.normal(size=2)
