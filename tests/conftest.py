@@ -1,5 +1,6 @@
 """What all tests share: hypothesis profiles, and the `device` fixture that runs a test over array libraries."""
 
+import importlib.util
 import os
 import sys
 
@@ -40,3 +41,12 @@ def cp(request):
     import cupy
 
     return cupy
+
+
+@pytest.fixture(params=["hypothesis", "seeded"])
+def cases(request, monkeypatch):
+    """Both ways to draw cases: with hypothesis, and as where it is not installed."""
+    if request.param == "seeded":
+        find = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *args: None if name == "hypothesis" else find(name, *args))
+    return request.param

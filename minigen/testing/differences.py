@@ -13,22 +13,24 @@ STARTS = (0.03, 1e-3, 3e-5, 1e-6, 3e-8)  # first steps, relative to the scale of
 SETTLED = 1e-7
 COMPLEX_STEP = 1e-30
 EPS = np.finfo(float).eps
+NEIGHBOURS = np.array([0, 0.13, 0.41, 0.57, 0.76, 0.89, 1])  # at irregular distances, so that rounding does not repeat
+CUBICS = np.vander(NEIGHBOURS, 4)
+NOT_CUBIC = np.eye(7) - CUBICS @ np.linalg.pinv(CUBICS)
 NUDGES = (1 + 2 * EPS, 1 - 2 * EPS)
 
 
 def ridders(f, x, v, h, noise):
     """(df, error, noise): the derivative of f along v at x, by central differences with steps h, h/2, … extrapolated to 0.
 
-    Each output keeps the entry of the extrapolation table with the smallest error estimate. The error counts rounding: the
-    noise of f is its last digit and what it varies by when x is rounded differently, which shows cancellation inside of f;
-    or what was seen of it before, where that is more.
+    Each output keeps the entry of the extrapolation table with the smallest error estimate, which counts rounding by the
+    noise of f: its last digit, or `noise_near`, or what was seen of it before, where that is more.
     """
     table, best = [], None
     for _ in range(LEVELS):
         up, down = f(x + h * v), f(x - h * v)
         if not table:
-            seen = spread([up, *(f((x + h * v) * nudge) for nudge in NUDGES)]) + spread([down, f((x - h * v) * NUDGES[0])])
-            noise = np.fmax(noise, 4 * EPS * (np.abs(up) + np.abs(down)) + 2 * seen)
+            seen = 4 * EPS * (np.abs(up) + np.abs(down)) + 4 * noise_near(f, x + h * v, 5e-4 * h * v)
+            noise = np.maximum(noise, np.where(np.isfinite(seen), seen, 0))
         row = [(up - down) / (2 * h)]
         for k, coarse in enumerate(table):
             row.append(row[k] + (row[k] - coarse) / (4 ** (k + 1) - 1))
@@ -36,6 +38,11 @@ def ridders(f, x, v, h, noise):
             best = keep_better(best, (row[k + 1], np.where(np.isfinite(error), error, np.inf)))
         table, h = row, h / 2
     return *best, noise
+
+
+def noise_near(f, x, step):
+    """How rough f is near x: what a cubic does not fit of seven neighbours, which shows cancellation inside of a smooth f."""
+    return np.max(np.abs(NOT_CUBIC @ [f(x + t * step) for t in NEIGHBOURS]), axis=0)
 
 
 def spread(values):
@@ -88,9 +95,9 @@ def derivative_along(f, x, scale, rng):
 
 
 def typical_scale(x):
-    """How far each entry of an array may be moved: its own size, at least a hundredth of the largest one's; 1 where all are 0."""
+    """How far each entry of an array may be moved: its own size; for zeros a hundredth of the largest, or 1 where all are 0."""
     largest = np.max(np.abs(x), initial=0)
-    return np.maximum(np.abs(x), 0.01 * largest) if largest > 0 else np.ones_like(x)
+    return np.where(x == 0, 0.01 * largest if largest > 0 else 1.0, np.abs(x))
 
 
 def jacobians(f, x):
