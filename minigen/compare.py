@@ -20,9 +20,8 @@ import numpy as np
 
 from minigen import data as datasets
 from minigen.backend import array_module, to_device, to_host
+from minigen.families import FAMILIES
 from minigen.metrics import bits_per_dim, density_coverage, dequantize, frechet_distance, precision_recall, train_features
-from minigen.models import GMM, KDE, PPCA, VAE, KMeans
-from minigen.optim import Adam, cosine
 from minigen.plot import figure, save_figure, scatter, show_images
 from minigen.tree import count_parameters
 
@@ -40,7 +39,8 @@ class Data:
     event: tuple
     levels: int | None
     train: np.ndarray
-    more: np.ndarray  # training data dequantised several times, for models that profit from it
+    labels: np.ndarray | None  # of the training part, integers (n,)
+    more: np.ndarray  # training data dequantised several times, copy after copy, for models that profit from it
     validation: np.ndarray
     test: np.ndarray
     judged: dict  # the parts as they are judged: on their levels, scaled to [0, 1]
@@ -66,7 +66,7 @@ def load(name, seed, device, quick):
         x = datasets.toy(name, TOY_SIZE // (4 if quick else 1), rng)
         train, validation, test = (to_device(x[rows], device) for rows in split(len(x), rng))
         judged = {"train": train, "validation": validation, "test": test}
-        return Data(name, (2,), None, train, train, validation, test, judged, lambda x: x, datasets.toy_entropy(name))
+        return Data(name, (2,), None, train, None, train, validation, test, judged, lambda x: x, datasets.toy_entropy(name))
     images, labels = getattr(datasets, name)()
     levels = {"digits": 17, "mnist10k": 256}[name]
     k = np.rint(images * (levels - 1)).reshape(len(images), -1)
@@ -74,77 +74,10 @@ def load(name, seed, device, quick):
     units = lambda rows: to_device(dequantize(k[rows], levels, rng.random(k[rows].shape, dtype=np.float32)).astype(np.float32), device)
     train, validation, test = (units(rows) for rows in parts.values())
     more = np.concatenate([train] + [units(parts["train"]) for _ in range(10_000 // len(train))])
+    train_labels = to_device(labels[parts["train"]], device)
     judged = {part: to_device((k[rows] / (levels - 1)).astype(np.float32), device) for part, rows in parts.items()}
-    features = train_features(judged["train"], to_device(labels[parts["train"]], device), rng, steps=500 if quick else 1500)
-    return Data(name, images.shape[1:], levels, train, more, validation, test, judged, features, None)
-
-
-# ---- Families: each function returns (model, log-likelihood (n, D) → (n,) or None, what kind it is, what was chosen) ----
-def best_on_validation(candidates, fit, validation, deadline):
-    """The fitted model of the highest mean log_prob on validation data among candidates tried before the deadline, and its candidate."""
-    found = []
-    for candidate in candidates:
-        if found and time.perf_counter() > deadline:
-            break
-        model = fit(candidate)
-        found.append((float(np.mean(model.log_prob(validation))), candidate, model))
-    return max(found, key=lambda f: f[0])[:0:-1]
-
-
-def fit_kmeans(data, rng, quick, deadline):
-    """Centroids drawn by their frequency: as a density it would be spikes, so that it has no likelihood."""
-    k = min(100, len(data.train) // 4)
-    return KMeans.fit(data.train, k, rng=rng), None, "—", f"k = {k}"
-
-
-def fit_pca(data, rng, quick, deadline):
-    """PCA with a likelihood: PPCA."""
-    d = data.train.shape[1]
-    ranks = sorted({max(1, round(d * f)) for f in (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75)} & set(range(1, d)))
-    model, k = best_on_validation(ranks, lambda k: PPCA.fit(data.more, k), data.validation, deadline)
-    return model, model.log_prob, "exact", f"rank {k}"
-
-
-def fit_kde(data, rng, quick, deadline):
-    """A Gaussian kernel on each training point."""
-    spread = float(np.sqrt(np.mean(np.var(data.train, axis=0))))
-    widths = spread * np.geomspace(0.02, 1.0, 8 if quick else 24)
-    model, h = best_on_validation(widths.tolist(), lambda h: KDE.fit(data.train, h), data.validation, deadline)
-    return model, model.log_prob, "exact", f"bandwidth {h:.3g}"
-
-
-def fit_gmm(data, rng, quick, deadline):
-    """A Gaussian mixture."""
-    large = data.train.shape[1] > 100
-    full, diag = [(k, "full") for k in (10, 20, 40)], [(k, "diag") for k in ((10, 25) if large else (50, 100))]
-    candidates = diag if large else (full[:1] if quick else full) + diag
-    rounds = 15 if large or quick else 60
-    fit = lambda c: GMM.fit(data.more, c[0], covariance=c[1], rng=rng, reg=1e-5, max_iter=rounds)
-    model, (k, covariance) = best_on_validation(candidates, fit, data.validation, deadline)
-    return model, model.log_prob, "exact", f"{k} {covariance} components"
-
-
-def fit_vae(data, rng, quick, deadline):
-    """A VAE with a Gaussian decoder of learned variance."""
-    d = data.train.shape[1]
-    latent, hidden, steps = (2, (128, 128), 4000) if d == 2 else (16, (256, 256), 4000) if d <= 100 else (32, (400,), 2500)
-    steps = 600 if quick else steps
-    # Two dimensions want a smooth activation and data enough; digits are few beside the weights, which therefore decay.
-    settings = {"activation": np.tanh, "batch_size": 256} if d == 2 else {}
-    optimizer = Adam(cosine(3e-3, steps)) if d == 2 else Adam(cosine(2e-3, steps), weight_decay=0.3)
-    seconds = max(1.0, deadline - time.perf_counter())
-    model = VAE.fit(
-        data.more, latent=latent, hidden=hidden, rng=rng, steps=steps, optimizer=optimizer, seconds=seconds, progress="VAE", **settings
-    )  # fmt: skip
-
-    def bound(x, samples=100, rows=100):
-        blocks = [x[i : i + rows] for i in range(0, len(x), rows)]
-        return np.concatenate([model.iwae(block, model.noise(rng, len(block), samples)) for block in blocks])
-
-    return model, bound, "bound, IWAE-100", f"{latent} latents, hidden {hidden}"
-
-
-FAMILIES = {"k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae}
+    features = train_features(judged["train"], train_labels, rng, steps=500 if quick else 1500)
+    return Data(name, images.shape[1:], levels, train, train_labels, more, validation, test, judged, features, None)
 
 
 # ---- Rows ----
@@ -181,9 +114,12 @@ def device_of(data):
 
 
 def fit_row(data, name, rng, quick):
-    """(row, judged samples) of one family."""
+    """(row, judged samples) of one family, or None where it is not for such data."""
     n, start = len(data.test), time.perf_counter()
-    model, log_prob, kind, chosen = FAMILIES[name](data, rng, quick, start + SECONDS / (4 if quick else 1))
+    found = FAMILIES[name](data, rng, quick, start + SECONDS / (4 if quick else 1))
+    if found is None:
+        return None
+    model, log_prob, kind, chosen = found
     fitted = time.perf_counter()
     samples = data.judge(model.sample(n, rng))
     speed = n / (time.perf_counter() - fitted)
@@ -204,7 +140,9 @@ def compare(name="digits", quick=False, device="cpu", seed=0):
         rows["held-out real"].update(bits_per_dim=data.entropy / (data.test.shape[1] * np.log(2)), kind="true entropy")
     for family in FAMILIES:
         print(f"Fitting {family} …", flush=True)
-        rows[family], samples[family] = fit_row(data, family, np.random.default_rng([seed, zlib.crc32(family.encode())]), quick)
+        row = fit_row(data, family, np.random.default_rng([seed, zlib.crc32(family.encode())]), quick)
+        if row is not None:
+            rows[family], samples[family] = row
     samples["noise"], bits = noise(data, n, np.random.default_rng([seed, 1]))
     rows["noise"] = {"kind": "exact", "chosen": "", "bits_per_dim": bits, **judge(data, samples["noise"])}
     return data, rows, samples

@@ -78,6 +78,37 @@ def test_residual_block_gains():
     assert_variance(block.skip.weight, 1 / 40)
 
 
+def test_image_networks_by_their_formula():
+    rng = np.random.default_rng(0)
+    encoder = nn.ConvEncoder.init(rng, (8, 4, 2), 5, (3, 4, 6), np.tanh, dtype=np.float64)
+    x = rng.normal(size=(2, 8, 4, 2))
+    h = np.tanh(nn.conv2d(x, encoder.convs[0].weight))
+    h = np.tanh(nn.conv2d(np.tanh(nn.conv2d(h, encoder.convs[1].weight, 2)), encoder.convs[2].weight, 2))
+    assert h.shape == (2, 2, 1, 6)
+    np.testing.assert_allclose(encoder(x), h.reshape(2, 12) @ encoder.head.weight, rtol=1e-11, atol=1e-12)
+    np.testing.assert_array_equal(encoder(x.reshape(2, 64)), encoder(x))
+    decoder = nn.ConvDecoder.init(rng, 5, (8, 4, 2), (3, 4, 6), np.tanh, dtype=np.float64)
+    z = rng.normal(size=(2, 7, 5))
+    h = np.tanh(z @ decoder.stem.weight).reshape(14, 2, 1, 6)
+    for conv in decoder.convs:
+        h = np.tanh(nn.conv_transpose2d(h, conv.weight, 2))
+    np.testing.assert_allclose(decoder(z).reshape(14, 8, 4, 2), nn.conv2d(h, decoder.head.weight), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("output_gain", [1.0, 0.3])
+def test_gains_of_image_networks(output_gain):
+    rng = np.random.default_rng(0)
+    encoder = nn.ConvEncoder.init(rng, (8, 8, 20), 40, (30, 40), nn.relu, output_gain, dtype=np.float64)
+    decoder = nn.ConvDecoder.init(rng, 40, (8, 8, 20), (30, 40), nn.relu, output_gain, dtype=np.float64)
+    wanted = {
+        "first": (encoder.convs[0], 1 / 180), "halving": (encoder.convs[1], 2 / 480), "code": (encoder.head, 2 * output_gain**2 / 640),
+        "stem": (decoder.stem, 1 / 40), "doubling": (decoder.convs[0], 2 / 160), "image": (decoder.head, 2 * output_gain**2 / 270),
+    }  # fmt: skip
+    for layer, want in wanted.values():
+        assert_variance(layer.weight, want)
+        assert not np.any(layer.bias)
+
+
 def test_layers_agree_with_torch():
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from minigen.functions import gelu, log_softmax, logsumexp, relu, sigmoid, silu,
 from minigen.nn.attention import SelfAttention, TransformerBlock
 from minigen.nn.conv import Conv2d, ConvTranspose2d, ResBlock
 from minigen.nn.dense import MLP, Embedding, Linear
+from minigen.nn.images import ConvDecoder, ConvEncoder
 from minigen.nn.masked import MaskedConv2d, MaskedLinear, degree_mask
 from minigen.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from minigen.nn.recurrent import GRU, LSTM
@@ -16,6 +17,8 @@ __all__ = [
     "MLP",
     "BatchNorm",
     "Conv2d",
+    "ConvDecoder",
+    "ConvEncoder",
     "ConvTranspose2d",
     "Embedding",
     "GroupNorm",

@@ -1,0 +1,81 @@
+"""The families of models as the comparison fits them: one function each.
+
+A function takes the `Data` of the comparison, a generator, whether to be quick and a deadline (of `time.perf_counter`), by
+which fitting and choosing should end. It returns (model, log-likelihood, kind, chosen): the log-likelihood maps (n, D) to (n,)
+nats, or is None; the kind says whether it is "exact", a "bound", or "—"; the last is what was chosen, in words. It returns
+None where the family is not for such data.
+"""
+
+import time
+
+import numpy as np
+
+from minigen.models import GMM, KDE, PPCA, VAE, KMeans
+from minigen.optim import Adam, cosine
+
+
+def best_on_validation(candidates, fit, validation, deadline):
+    """The fitted model of the highest mean log_prob on validation data among candidates tried before the deadline, and its candidate."""
+    found = []
+    for candidate in candidates:
+        if found and time.perf_counter() > deadline:
+            break
+        model = fit(candidate)
+        found.append((float(np.mean(model.log_prob(validation))), candidate, model))
+    return max(found, key=lambda f: f[0])[:0:-1]
+
+
+def fit_kmeans(data, rng, quick, deadline):
+    """Centroids drawn by their frequency: as a density it would be spikes, so that it has no likelihood."""
+    k = min(100, len(data.train) // 4)
+    return KMeans.fit(data.train, k, rng=rng), None, "—", f"k = {k}"
+
+
+def fit_pca(data, rng, quick, deadline):
+    """PCA with a likelihood: PPCA."""
+    d = data.train.shape[1]
+    ranks = sorted({max(1, round(d * f)) for f in (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75)} & set(range(1, d)))
+    model, k = best_on_validation(ranks, lambda k: PPCA.fit(data.more, k), data.validation, deadline)
+    return model, model.log_prob, "exact", f"rank {k}"
+
+
+def fit_kde(data, rng, quick, deadline):
+    """A Gaussian kernel on each training point."""
+    spread = float(np.sqrt(np.mean(np.var(data.train, axis=0))))
+    widths = spread * np.geomspace(0.02, 1.0, 8 if quick else 24)
+    model, h = best_on_validation(widths.tolist(), lambda h: KDE.fit(data.train, h), data.validation, deadline)
+    return model, model.log_prob, "exact", f"bandwidth {h:.3g}"
+
+
+def fit_gmm(data, rng, quick, deadline):
+    """A Gaussian mixture."""
+    large = data.train.shape[1] > 100
+    full, diag = [(k, "full") for k in (10, 20, 40)], [(k, "diag") for k in ((10, 25) if large else (50, 100))]
+    candidates = diag if large else (full[:1] if quick else full) + diag
+    rounds = 15 if large or quick else 60
+    fit = lambda c: GMM.fit(data.more, c[0], covariance=c[1], rng=rng, reg=1e-5, max_iter=rounds)
+    model, (k, covariance) = best_on_validation(candidates, fit, data.validation, deadline)
+    return model, model.log_prob, "exact", f"{k} {covariance} components"
+
+
+def fit_vae(data, rng, quick, deadline):
+    """A VAE with a Gaussian decoder of learned variance."""
+    d = data.train.shape[1]
+    latent, hidden, steps = (2, (128, 128), 4000) if d == 2 else (16, (256, 256), 4000) if d <= 100 else (32, (400,), 2500)
+    steps = 600 if quick else steps
+    # Two dimensions want a smooth activation and data enough; digits are few beside the weights, which therefore decay.
+    settings = {"activation": np.tanh, "batch_size": 256} if d == 2 else {}
+    optimizer = Adam(cosine(3e-3, steps)) if d == 2 else Adam(cosine(2e-3, steps), weight_decay=0.3)
+    seconds = max(1.0, deadline - time.perf_counter())
+    model = VAE.fit(
+        data.more, latent=latent, hidden=hidden, rng=rng, steps=steps, optimizer=optimizer, seconds=seconds, progress="VAE", **settings
+    )  # fmt: skip
+
+    def bound(x, samples=100, rows=100):
+        blocks = [x[i : i + rows] for i in range(0, len(x), rows)]
+        return np.concatenate([model.iwae(block, model.noise(rng, len(block), samples)) for block in blocks])
+
+    return model, bound, "bound, IWAE-100", f"{latent} latents, hidden {hidden}"
+
+
+FAMILIES = {"k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae}
