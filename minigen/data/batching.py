@@ -6,7 +6,7 @@ Both draw one random order from `rng` and move nothing: the parts of a CuPy arra
 import numpy as np
 
 from minigen.backend import array_module, to_host
-from minigen.data.checks import check_count, check_rng
+from minigen.checks import check_count, check_rng
 from minigen.train import length
 from minigen.tree import map_nodes, named_arrays
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen.backend import normal, uniform
-from minigen.data.checks import check_count, check_rng
+from minigen.checks import check_count, check_rng
 
 SHAPES = ("square", "circle", "triangle")
 AREAS = (1.0, np.pi / 4, 0.5)  # of size 1

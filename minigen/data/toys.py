@@ -16,7 +16,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from minigen.backend import like
-from minigen.data.checks import check_count, check_rng
+from minigen.checks import check_count, check_rng
 from minigen.functions import logsumexp
 
 ENTROPY_GAUSS = np.log(2 * np.pi * np.e).item()  # of N(0, I) in two dimensions

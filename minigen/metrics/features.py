@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigen.backend import like, normal
+from minigen.checks import check_labels
 from minigen.functions import log_softmax, relu, softmax
 from minigen.nn import MLP
 from minigen.optim import Adam, cosine
@@ -52,12 +53,8 @@ def train_features(x, y, rng, hidden=(128, 64), steps=1500, noise=0.1, progress=
 
     Deterministic given rng. Raises ValueError where y does not fit x.
     """
-    if y.ndim != 1 or y.shape[0] != x.shape[0] or y.dtype.kind not in "iu":
-        raise ValueError(f"y is a {y.dtype} array of shape {y.shape}; expected {x.shape[0]} integer labels, one for each of x")
-    if int(np.min(y)) < 0:
-        raise ValueError("y has negative labels; expected 0 … C − 1")
+    classes = check_labels(y, x.shape[0])
     x = np.reshape(x, (x.shape[0], -1)).astype(np.float32)
-    classes = int(np.max(y)) + 1
     one_hot = like(x, np.eye(classes))[y]
     network = tree_map(lambda w: like(x, w), MLP.init(rng, [x.shape[1], *hidden, classes], relu))
 

@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.metrics.inputs import as_floats, as_sample_pair, as_samples
+from minigen.checks import as_floats, as_sample_pair, as_samples
 
 
 @dataclass

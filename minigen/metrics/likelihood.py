@@ -24,8 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigen.checks import as_floats
 from minigen.functions import logsumexp
-from minigen.metrics.inputs import as_floats
 
 
 class Estimate(NamedTuple):

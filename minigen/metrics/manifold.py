@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minigen.checks import as_sample_pair
 from minigen.metrics.distances import SquaredDistances, squared_radii
-from minigen.metrics.inputs import as_sample_pair
 
 
 class PrecisionRecall(NamedTuple):

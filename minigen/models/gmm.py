@@ -37,10 +37,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from minigen.backend import array_module, keep_memory, like, normal, to_host
+from minigen.checks import check_columns, check_data
 from minigen.functions import logsumexp, softmax
 from minigen.models.kmeans import KMeans, blocks, choose, one_hot
 from minigen.models.kmeans import statistics as first_moments
-from minigen.models.pca import check_columns, check_data
 from minigen.tree import tree_map
 
 COVARIANCES = ("full", "tied", "diag", "spherical")

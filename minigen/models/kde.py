@@ -39,7 +39,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigen.backend import array_module, like, normal, to_host
-from minigen.models.pca import check_columns, check_data, scatter
+from minigen.checks import check_choice, check_columns, check_data
+from minigen.models.pca import scatter
 from minigen.tensor import Tensor
 
 SPHERE = {"uniform": 2, "epanechnikov": 4}  # how much larger than D is the m of the sphere
@@ -48,12 +49,6 @@ FACTORS = {
     "scott": lambda n, d: n ** (-1 / (d + 4)),  # (10)
     "silverman": lambda n, d: (n * (d + 2) / 4) ** (-1 / (d + 4)),  # (11)
 }
-
-
-def check_kernel(kernel):
-    """Raise unless the kernel is one of KERNELS."""
-    if kernel not in KERNELS:
-        raise ValueError(f"kernel is {kernel!r}; expected one of {', '.join(map(repr, KERNELS))}")
 
 
 def log_peak(kernel, d):
@@ -251,7 +246,7 @@ class KDE:
         Raises TypeError or ValueError for data that are not finite floats (n, D), another bandwidth or kernel, a singular
         covariance with "scott" or "silverman", and with "cv" where every row has an equal one.
         """
-        check_kernel(kernel)
+        check_choice("kernel", kernel, KERNELS)
         if isinstance(bandwidth, str):
             check_data(x, least=2)
             if bandwidth in FACTORS:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minigen.backend import array_module, keep_memory, like, uniform
-from minigen.models.pca import check_columns, check_data
+from minigen.checks import check_columns, check_data
 
 
 def blocks(n, width, x):

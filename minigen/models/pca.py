@@ -27,31 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.tree import is_leaf
-
-
-def check_data(x, least=1):
-    """Raise unless x is a finite floating-point array (n, D) with n ≥ least and D ≥ 1."""
-    if not is_leaf(x):
-        raise TypeError(f"x is {getattr(x, 'dtype', type(x).__name__)}; expected a floating-point array, such as x.astype(np.float32)")
-    if x.ndim != 2 or x.shape[1] < 1:
-        raise ValueError(f"x has shape {x.shape}; expected (n, D): images are flattened by x.reshape(len(x), -1)")
-    if x.shape[0] < least:
-        raise ValueError(f"x has n = {x.shape[0]} rows; expected at least {least}")
-    if not np.all(np.isfinite(x)):
-        raise ValueError("x has NaN or infinite entries; expected finite numbers")
-
-
-def check_columns(x, columns, name="x"):
-    """Raise unless the array or Tensor x has shape (n, columns)."""
-    if x.ndim != 2 or x.shape[1] != columns:
-        raise ValueError(f"{name} has shape {x.shape}; expected (n, {columns})")
-
-
-def check_rank(k, largest, meaning):
-    """Raise unless k is an integer in 1 … largest."""
-    if not isinstance(k, (int, np.integer)) or not 1 <= k <= largest:
-        raise ValueError(f"k is {k!r}; expected an integer with 1 ≤ k ≤ {meaning} = {largest}")
+from minigen.checks import check_columns, check_data, check_rank
 
 
 def scatter(x, mean, rows=2048):

@@ -31,7 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigen.backend import like, normal
-from minigen.models.pca import PCA, check_columns, check_data, check_rank, fix_signs, scatter
+from minigen.checks import check_columns, check_data, check_rank
+from minigen.models.pca import PCA, fix_signs, scatter
 
 
 def precision(w, variance):
