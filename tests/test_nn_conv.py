@@ -95,6 +95,46 @@ def test_image_networks_by_their_formula():
     np.testing.assert_allclose(decoder(z).reshape(14, 8, 4, 2), nn.conv2d(h, decoder.head.weight), rtol=1e-11, atol=1e-12)
 
 
+def test_residual_networks_by_their_formula():
+    rng = np.random.default_rng(0)
+    encoder = nn.ResidualEncoder.init(rng, (8, 4, 2), 5, (3, 4, 6), np.tanh, dtype=np.float64)
+    x, (first, second) = rng.normal(size=(2, 8, 4, 2)), encoder.blocks
+    h = np.tanh(second(first(nn.conv2d(x, encoder.stem.weight))))
+    assert h.shape == (2, 2, 1, 6) and {b.resample for b in encoder.blocks} == {"down"}
+    np.testing.assert_allclose(encoder(x), h.reshape(2, 12) @ encoder.head.weight, rtol=1e-11, atol=1e-12)
+    np.testing.assert_array_equal(encoder(x.reshape(2, 64)), encoder(x))
+    decoder = nn.ResidualDecoder.init(rng, 5, (8, 4, 2), (3, 4, 6), np.tanh, dtype=np.float64)
+    z, (first, second) = rng.normal(size=(2, 7, 5)), decoder.blocks
+    h = np.tanh(second(first((z @ decoder.stem.weight).reshape(14, 2, 1, 6))))
+    assert h.shape == (14, 8, 4, 3) and {b.resample for b in decoder.blocks} == {"up"}
+    np.testing.assert_allclose(decoder(z).reshape(14, 8, 4, 2), nn.conv2d(h, decoder.head.weight), rtol=1e-11, atol=1e-12)
+    for network in (encoder, decoder):
+        assert {b.activation for b in network.blocks} == {np.tanh}
+
+
+def test_residual_networks_treat_examples_apart():
+    """What makes the gradient of a critic at one image its own; a norm over the batch would not."""
+    rng = np.random.default_rng(0)
+    encoder = nn.ResidualEncoder.init(rng, (4, 4, 2), 1, (8, 8), dtype=np.float64)
+    x = rng.normal(size=(3, 4, 4, 2))
+    np.testing.assert_allclose(encoder(x), np.concatenate([encoder(a[None]) for a in x]), rtol=1e-11)
+
+
+@pytest.mark.parametrize("output_gain", [1.0, 0.3])
+def test_gains_of_residual_networks(output_gain):
+    rng = np.random.default_rng(0)
+    encoder = nn.ResidualEncoder.init(rng, (8, 8, 20), 40, (30, 40), nn.relu, output_gain, dtype=np.float64)
+    decoder = nn.ResidualDecoder.init(rng, 40, (8, 8, 20), (30, 40), nn.relu, output_gain, dtype=np.float64)
+    wanted = {
+        "first": (encoder.stem, 1 / 180), "halving": (encoder.blocks[0].convs[0], 2 / 270),
+        "code": (encoder.head, 2 * output_gain**2 / 640), "stem": (decoder.stem, 1 / 40),
+        "doubling": (decoder.blocks[0].convs[0], 2 / 360), "image": (decoder.head, 2 * output_gain**2 / 270),
+    }  # fmt: skip
+    for layer, want in wanted.values():
+        assert_variance(layer.weight, want)
+        assert not np.any(layer.bias)
+
+
 @pytest.mark.parametrize("output_gain", [1.0, 0.3])
 def test_gains_of_image_networks(output_gain):
     rng = np.random.default_rng(0)

@@ -9,6 +9,7 @@ from minigen.nn.images import ConvDecoder, ConvEncoder
 from minigen.nn.masked import MaskedConv2d, MaskedLinear, degree_mask
 from minigen.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from minigen.nn.recurrent import GRU, LSTM
+from minigen.nn.residual import ResidualDecoder, ResidualEncoder
 from minigen.pooling import avg_pool, max_pool, upsample
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "MaskedConv2d",
     "MaskedLinear",
     "ResBlock",
+    "ResidualDecoder",
+    "ResidualEncoder",
     "SelfAttention",
     "TransformerBlock",
     "avg_pool",
