@@ -14,6 +14,8 @@ By hand, for grad(lambda x: x * np.exp(x))(1.0): the list holds a = exp(x) and b
 of multiply gives x̄ = a and ā = x; the row of exp adds ā a = x a to x̄. So x̄ = a + x a = 2e.
 """
 
+from operator import getitem
+
 import numpy as np
 
 from minigen.backend import array_module
@@ -21,6 +23,8 @@ from minigen.tensor import Tensor, identity, primitive, pullbacks, raw, recordin
 from minigen.tree import is_array, leaves, rebuild
 
 __all__ = ["Tensor", "grad", "hvp", "jacobian", "primitive", "stop_gradient", "value_and_grad", "vjp", "vjp_of"]
+
+PLAIN = (int, np.integer, slice, type(None), type(Ellipsis))
 
 
 def stop_gradient(x):
@@ -37,9 +41,24 @@ def reached(calls, starts):
     return reach
 
 
+def plain(index):
+    """Whether an index is made of whole numbers, slices, None and Ellipsis, so that it names no entry twice."""
+    return all(isinstance(part, PLAIN) for part in (index if type(index) is tuple else (index,)))
+
+
+def add_slice(cotangents, own, x, g, index):
+    """Add g to the cotangent of x at a plain index, in place: scattered into zeros, each slice of x would cost all of x."""
+    key = id(x)
+    if key not in own:
+        earlier = cotangents.get(key)
+        cotangents[key] = array_module(g).zeros(x.shape, dtype=g.dtype) if earlier is None else earlier + 0
+        own.add(key)
+    cotangents[key][index] += g
+
+
 def walk(calls, seeds, reach, nested):
     """The chain rule: cotangents by identity of the leaves, from (Tensor, cotangent) seeds and the calls in reverse."""
-    cotangents = {}
+    cotangents, own = {}, set()  # own: whose cotangent is an array made here, which nobody else holds
     for t, g in seeds:
         cotangents[id(t)] = cotangents[id(t)] + g if id(t) in cotangents else g
     for t in calls:
@@ -49,6 +68,10 @@ def walk(calls, seeds, reach, nested):
         args = t.args
         y, values = (t, args) if nested else (t.data, [a.data if type(a) is Tensor else a for a in args])
         rules = pullbacks[t.func]
+        if t.func is getitem and not nested and plain(args[1]):
+            if reach is None or id(args[0]) in reach:
+                add_slice(cotangents, own, args[0], g, args[1])
+            continue
         for i, a in enumerate(args):
             if type(a) is Tensor and (reach is None or id(a) in reach) and rules[i] is not None:
                 key, contribution = id(a), rules[i](g, y, *values, **t.kwargs)

@@ -96,6 +96,7 @@ vjp_of(np.arcsinh, lambda g, y, x: g / np.sqrt(1 + x * x))
 vjp_of(np.arctanh, lambda g, y, x: g / (1 - x * x))
 vjp_of(np.arctan2, lambda g, y, a, b: fit(g * b / (a * a + b * b), a), lambda g, y, a, b: fit(-g * a / (a * a + b * b), b))
 
+
 # Choices. At a tie both arguments get half, the middle of the subgradients.
 def share(a, b, g):
     """1 where a is chosen over b, ½ at a tie, 0 elsewhere, in the dtype of g."""
@@ -105,6 +106,8 @@ def share(a, b, g):
 vjp_of(np.maximum, lambda g, y, a, b: fit(g * share(a, b, g), a), lambda g, y, a, b: fit(g * share(b, a, g), b))
 vjp_of(np.minimum, lambda g, y, a, b: fit(g * share(b, a, g), a), lambda g, y, a, b: fit(g * share(a, b, g), b))
 vjp_of(np.where, None, lambda g, y, c, a, b: fit(np.where(c, g, 0), a), lambda g, y, c, a, b: fit(np.where(c, 0, g), b))
+
+
 @primitive
 def clip(x, low, high):
     """np.clip with both bounds in their places; None is no bound."""

@@ -9,16 +9,11 @@ from collections import namedtuple
 import numpy as np
 
 from minigen.backend import array_module
-from minigen.derivatives import fit, keep
+from minigen.derivatives import fit, keep, mT
 from minigen.tensor import EachArgument, compositions, primitive, pullbacks, raw, vjp_of
 
 SlogdetResult = namedtuple("SlogdetResult", ["sign", "logabsdet"])
 EighResult = namedtuple("EighResult", ["eigenvalues", "eigenvectors"])
-
-
-def mT(x):
-    """The transpose of the last two axes."""
-    return np.swapaxes(x, -1, -2)
 
 
 def eye(a):

@@ -225,6 +225,35 @@ def test_hvp_is_the_product_with_the_hessian():
     np.testing.assert_allclose(out["b"], mg.grad(f)(X) @ v, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: [x[:, 1], x[:, 1], x[0], x[1, 2], x[..., None, :2], x[::-1], x[np.int64(1)]],
+        lambda x: [x, x[0]],
+        lambda x: [x, x[0], x],
+        lambda x: [x[1:], 3 * x, x[[0, 0, 1]], x[:1], x[np.array([1, 1])], x[x[:, 0] > -np.inf]],
+        lambda x: [x[:, t] for t in range(3)] + [y[:, t] for y in (x * x, x[:, :2]) for t in range(2)],
+        lambda x: [(x + x)[0], x[0][1], x[1:][0, :2], np.sum(x), x[True]],
+    ],
+)
+def test_slices_of_one_array_add_up(f):
+    # what is added up in place must not be anybody else's: neither the cotangents given nor those of another array
+    x = rng.normal(size=(2, 3))
+    y, pullback = mg.vjp(f, x)
+    bars = [rng.normal(size=part.shape) for part in y]
+    kept = [np.copy(bar) for bar in bars]
+    got = pullback(bars)
+    weighted = lambda xs: sum(np.sum(part * bar) for part, bar in zip(f(xs[0]), bars, strict=True))
+    np.testing.assert_allclose(got.reshape(-1), differences(weighted, [x], by=complex_slope), rtol=1e-12, atol=1e-13)
+    np.testing.assert_array_equal(pullback(bars), got)
+    for bar, copy in zip(bars, kept, strict=True):
+        np.testing.assert_array_equal(bar, copy)
+    hessian = mg.jacobian(mg.grad(lambda x: sum(np.sum(part**3) for part in f(x))))(x).reshape(6, 6)
+    slopes = lambda xs, i: mg.grad(lambda x: sum(np.sum(part**3) for part in f(x)))(xs[0]).reshape(-1)[i]
+    want = [differences(lambda xs, i=i: slopes(xs, i), [x]) for i in range(6)]
+    np.testing.assert_allclose(hessian, want, rtol=1e-7, atol=1e-7)
+
+
 def test_stop_gradient():
     stop = mg.stop_gradient
     np.testing.assert_allclose(mg.grad(lambda x: np.sum(x * stop(x)))(X), X)

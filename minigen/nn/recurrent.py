@@ -36,14 +36,6 @@ def gate_layers(rng, n_in, hidden, gates, dtype):
     return Linear.init(rng, n_in, gates * hidden, dtype=dtype), Linear(recurrent, np.zeros(gates * hidden, dtype))
 
 
-def unstack(a):
-    """The slices a[:, t], cut out by halves: T log T numbers are added up in the pullback, where single slices would take T²."""
-    if a.shape[1] == 1:
-        return [a[:, 0]]
-    half = a.shape[1] // 2
-    return unstack(a[:, :half]) + unstack(a[:, half:])
-
-
 def scan(layer, x, state):
     """Run layer.update over time: ((n, T, hidden), last state). The gates' share of all x is one matrix product."""
     n_in = layer.input.weight.shape[0]
@@ -52,8 +44,9 @@ def scan(layer, x, state):
         raise ValueError(f"{type(layer).__name__}: x has shape {x.shape}; expected (n, T ≥ 1, {n_in})")
     state = layer.start(x) if state is None else state
     hs = []
-    for a in unstack(layer.input(x)):
-        state = layer.update(a, state)
+    gates = layer.input(x)
+    for t in range(x.shape[1]):
+        state = layer.update(gates[:, t], state)
         hs.append(state[0] if isinstance(state, tuple) else state)
     return np.stack(hs, axis=1), state
 
