@@ -12,10 +12,22 @@ from minigen.metrics.manifold import (
     manifold_scores,
     precision_recall,
 )
+from minigen.metrics.separation import (
+    class_statistics,
+    eta_squared,
+    pairwise_auc,
+    r_squared,
+    rank_correlation,
+    rejection_threshold,
+    relative_scores,
+    roc,
+    variance_shares,
+)
 
 __all__ = [
-    "Classifier", "DensityCoverage", "Estimate", "ManifoldScores", "Moments", "PrecisionRecall", "bits_per_dim",
-    "density_coverage", "dequantize", "expected_coverage", "expected_frechet_distance", "frechet_distance",
-    "frechet_distance_gaussians", "iwae_bound", "manifold_scores", "mean_and_error", "nll", "perplexity", "precision_recall",
-    "train_features",
+    "Classifier", "DensityCoverage", "Estimate", "ManifoldScores", "Moments", "PrecisionRecall", "bits_per_dim", "class_statistics",
+    "density_coverage", "dequantize", "eta_squared", "expected_coverage", "expected_frechet_distance", "frechet_distance",
+    "frechet_distance_gaussians", "iwae_bound", "manifold_scores", "mean_and_error", "nll", "pairwise_auc", "perplexity",
+    "precision_recall", "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features",
+    "variance_shares",
 ]  # fmt: skip
