@@ -12,6 +12,7 @@ from minigen.metrics.manifold import (
     manifold_scores,
     precision_recall,
 )
+from minigen.metrics.mmd import SubsetEstimate, cubic_kernel, gaussian_kernel, kernel_distance, median_distance, mmd2
 from minigen.metrics.separation import (
     class_statistics,
     eta_squared,
@@ -25,9 +26,9 @@ from minigen.metrics.separation import (
 )
 
 __all__ = [
-    "Classifier", "DensityCoverage", "Estimate", "ManifoldScores", "Moments", "PrecisionRecall", "bits_per_dim", "class_statistics",
-    "density_coverage", "dequantize", "eta_squared", "expected_coverage", "expected_frechet_distance", "frechet_distance",
-    "frechet_distance_gaussians", "iwae_bound", "manifold_scores", "mean_and_error", "nll", "pairwise_auc", "perplexity",
-    "precision_recall", "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features",
-    "variance_shares",
+    "Classifier", "DensityCoverage", "Estimate", "ManifoldScores", "Moments", "PrecisionRecall", "SubsetEstimate", "bits_per_dim",
+    "class_statistics", "cubic_kernel", "density_coverage", "dequantize", "eta_squared", "expected_coverage",
+    "expected_frechet_distance", "frechet_distance", "frechet_distance_gaussians", "gaussian_kernel", "iwae_bound", "kernel_distance",
+    "manifold_scores", "mean_and_error", "median_distance", "mmd2", "nll", "pairwise_auc", "perplexity", "precision_recall",
+    "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
 ]  # fmt: skip
