@@ -34,8 +34,8 @@ def test_kernels_by_their_formulas():
     for i, j in np.ndindex(7, 5):
         np.testing.assert_allclose(KERNELS["gaussian"](X, Y)[i, j], np.exp(-np.sum((X[i] - Y[j]) ** 2) / (2 * 1.3**2)), rtol=1e-12)
         np.testing.assert_allclose(cubic_kernel(X, Y)[i, j], (np.sum(X[i] * Y[j]) / 3 + 1) ** 3, rtol=1e-12)
-    far = 1e8 * np.ones((2, 3))
-    np.testing.assert_allclose(np.diagonal(gaussian_kernel(1e8)(far, far)), 1)  # rounding never makes it larger
+    far = 1e8 * RNG.normal(size=(100, 3))
+    assert np.max(gaussian_kernel(1.0)(far, far)) <= 1  # whatever rounding makes of a distance of 0
 
 
 @every_kernel

@@ -21,10 +21,11 @@ The standard error is the jackknife's: θ is computed again without each of the 
 and cᵢ = Σⱼ k(xᵢ, yⱼ), and likewise for y. On average it is not too small (Efron & Stein 1981, "The jackknife estimate of variance");
 where P = Q, so that the first-order part of θ vanishes, it is too large, by about √2.
 
-    θ₋ᵢ = (A − 2aᵢ)/((m−1)(m−2)) + B/(n(n−1)) − 2 (C − cᵢ)/((m−1)n)                                      (7)
+    θ₋ᵢ = (A − 2aᵢ)/((m−1)(m−2)) − 2 (C − cᵢ)/((m−1)n) + what does not depend on i                       (7)
     error² = (m−1)/m Σᵢ (θ₋ᵢ − θ̄₋)² + the same for y                                                     (8)
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -91,10 +92,11 @@ def sums(kernel, x, y=None, rows=2048):
     return np.concatenate(by_row), by_column
 
 
-def jackknife(total, other, cross, a, c, m, n):
-    """(m−1)/m Σᵢ (θ₋ᵢ − θ̄₋)² for the set whose sums are total = Σ a and cross = Σ c, the other's part of θ being `other`."""
-    without = (total - 2 * a) / ((m - 1) * (m - 2)) + other - 2 * (cross - c) / ((m - 1) * n)  # (7)
-    return (m - 1) / m * np.sum((without - np.mean(without)) ** 2)  # (8)
+def jackknife(a, c, n):
+    """(m−1)/m Σᵢ (θ₋ᵢ − θ̄₋)² for one of the sets, with its sums a and c (m,); the other has n."""
+    m = a.shape[0]
+    without = (np.sum(a) - 2 * a) / ((m - 1) * (m - 2)) - 2 * (np.sum(c) - c) / ((m - 1) * n)  # (7)
+    return (m - 1) / m * np.sum((without - np.mean(without)) ** 2)
 
 
 def diagonal(kernel, x):
@@ -116,16 +118,13 @@ def mmd2(x, y, kernel=None, unbiased=True):
         kernel = gaussian_kernel(median_distance(x, y))
     m, n = x.shape[0], y.shape[0]
     (a, _), (b, _), (c, d) = sums(kernel, x), sums(kernel, y), sums(kernel, x, y)
-    total_a, total_b, total_c = (np.sum(s) for s in (a, b, c))
-    of_x, of_y = total_a / (m * (m - 1)), total_b / (n * (n - 1))
-    value = of_x + of_y - 2 * total_c / (m * n)  # (2)
+    between = 2 * np.sum(c) / (m * n)
     if not unbiased:
-        of_x, of_y = (total_a + np.sum(diagonal(kernel, x))) / m**2, (total_b + np.sum(diagonal(kernel, y))) / n**2
-        return Estimate(float(of_x + of_y - 2 * total_c / (m * n)), float("nan"))  # (3)
-    if min(m, n) < 3:
-        return Estimate(float(value), float("nan"))
-    variance = jackknife(total_a, of_y, total_c, a, c, m, n) + jackknife(total_b, of_x, total_c, b, d, n, m)  # (8)
-    return Estimate(float(value), float(np.sqrt(variance)))
+        within = (np.sum(a) + np.sum(diagonal(kernel, x))) / m**2 + (np.sum(b) + np.sum(diagonal(kernel, y))) / n**2
+        return Estimate(float(within - between), math.nan)  # (3)
+    within = np.sum(a) / (m * (m - 1)) + np.sum(b) / (n * (n - 1))
+    error = math.nan if min(m, n) < 3 else float(np.sqrt(jackknife(a, c, n) + jackknife(b, d, m)))  # (8)
+    return Estimate(float(within - between), error)  # (2)
 
 
 def kernel_distance(x, y, convention="minigen"):
