@@ -2,6 +2,7 @@
 
 from minigen.metrics.features import Classifier, train_features
 from minigen.metrics.frechet import Moments, expected_frechet_distance, frechet_distance, frechet_distance_gaussians
+from minigen.metrics.inception import inception_score
 from minigen.metrics.likelihood import Estimate, bits_per_dim, dequantize, iwae_bound, mean_and_error, nll, perplexity
 from minigen.metrics.manifold import (
     DensityCoverage,
@@ -28,7 +29,8 @@ from minigen.metrics.separation import (
 __all__ = [
     "Classifier", "DensityCoverage", "Estimate", "ManifoldScores", "Moments", "PrecisionRecall", "SubsetEstimate", "bits_per_dim",
     "class_statistics", "cubic_kernel", "density_coverage", "dequantize", "eta_squared", "expected_coverage",
-    "expected_frechet_distance", "frechet_distance", "frechet_distance_gaussians", "gaussian_kernel", "iwae_bound", "kernel_distance",
-    "manifold_scores", "mean_and_error", "median_distance", "mmd2", "nll", "pairwise_auc", "perplexity", "precision_recall",
-    "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
+    "expected_frechet_distance", "frechet_distance", "frechet_distance_gaussians", "gaussian_kernel", "inception_score", "iwae_bound",
+    "kernel_distance", "manifold_scores", "mean_and_error", "median_distance", "mmd2", "nll", "pairwise_auc", "perplexity",
+    "precision_recall", "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features",
+    "variance_shares",
 ]  # fmt: skip
