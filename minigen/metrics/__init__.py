@@ -14,6 +14,7 @@ from minigen.metrics.manifold import (
     precision_recall,
 )
 from minigen.metrics.mmd import SubsetEstimate, cubic_kernel, gaussian_kernel, kernel_distance, median_distance, mmd2
+from minigen.metrics.prd import PRD, FScores, f_scores, prd_curve, prd_from_histograms
 from minigen.metrics.separation import (
     class_statistics,
     eta_squared,
@@ -27,10 +28,10 @@ from minigen.metrics.separation import (
 )
 
 __all__ = [
-    "Classifier", "DensityCoverage", "Estimate", "ManifoldScores", "Moments", "PrecisionRecall", "SubsetEstimate", "bits_per_dim",
-    "class_statistics", "cubic_kernel", "density_coverage", "dequantize", "eta_squared", "expected_coverage",
-    "expected_frechet_distance", "frechet_distance", "frechet_distance_gaussians", "gaussian_kernel", "inception_score", "iwae_bound",
-    "kernel_distance", "manifold_scores", "mean_and_error", "median_distance", "mmd2", "nll", "pairwise_auc", "perplexity",
-    "precision_recall", "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features",
-    "variance_shares",
+    "PRD", "Classifier", "DensityCoverage", "Estimate", "FScores", "ManifoldScores", "Moments", "PrecisionRecall", "SubsetEstimate",
+    "bits_per_dim", "class_statistics", "cubic_kernel", "density_coverage", "dequantize", "eta_squared", "expected_coverage",
+    "expected_frechet_distance", "f_scores", "frechet_distance", "frechet_distance_gaussians", "gaussian_kernel", "inception_score",
+    "iwae_bound", "kernel_distance", "manifold_scores", "mean_and_error", "median_distance", "mmd2", "nll", "pairwise_auc",
+    "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared", "rank_correlation", "rejection_threshold",
+    "relative_scores", "roc", "train_features", "variance_shares",
 ]  # fmt: skip
