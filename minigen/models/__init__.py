@@ -4,7 +4,9 @@ from minigen.models.gmm import GMM
 from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
 from minigen.models.pca import PCA
+from minigen.models.pixelcnn import PixelCNN
 from minigen.models.ppca import PPCA
 from minigen.models.vae import VAE
+from minigen.models.wgan import WGAN
 
-__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "KMeans"]
+__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "KMeans", "PixelCNN"]

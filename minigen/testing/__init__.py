@@ -4,6 +4,7 @@ The oracle of a check is a definition (an integral, a difference quotient, an en
 check needs pytest; with hypothesis installed, those that draw cases report the smallest counterexample found.
 """
 
+from minigen.testing.causal import check_causal
 from minigen.testing.densities import check_density_normalises, check_sampler_matches
 from minigen.testing.divergences import FAMILIES, Family, check_divergence, check_kl_closed_form
 from minigen.testing.failure import PropertyFailure, for_all, run_checks
@@ -12,7 +13,7 @@ from minigen.testing.maps import check_adjoint, check_score, check_vjp
 from minigen.testing.models import check_bijection, check_bound, check_em, check_metric
 
 __all__ = [
-    "FAMILIES", "Family", "PropertyFailure", "check_adjoint", "check_bijection", "check_bound", "check_density_normalises",
-    "check_divergence", "check_em", "check_gradients", "check_kl_closed_form", "check_metric", "check_sampler_matches", "check_score",
-    "check_vjp", "for_all", "run_checks",
+    "FAMILIES", "Family", "PropertyFailure", "check_adjoint", "check_bijection", "check_bound", "check_causal",
+    "check_density_normalises", "check_divergence", "check_em", "check_gradients", "check_kl_closed_form",
+    "check_metric", "check_sampler_matches", "check_score", "check_vjp", "for_all", "run_checks",
 ]  # fmt: skip
