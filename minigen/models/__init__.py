@@ -9,4 +9,4 @@ from minigen.models.ppca import PPCA
 from minigen.models.vae import VAE
 from minigen.models.wgan import WGAN
 
-__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "KMeans", "PixelCNN"]
+__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "WGAN", "KMeans", "PixelCNN"]
