@@ -14,6 +14,7 @@ from minigen.metrics.manifold import (
     precision_recall,
 )
 from minigen.metrics.mmd import SubsetEstimate, cubic_kernel, gaussian_kernel, kernel_distance, median_distance, mmd2
+from minigen.metrics.modes import ModeScores, expected_mode_quality, mode_scores
 from minigen.metrics.neighbours import nearest_neighbours
 from minigen.metrics.prd import PRD, FScores, f_scores, prd_curve, prd_from_histograms
 from minigen.metrics.separation import (
@@ -30,11 +31,11 @@ from minigen.metrics.separation import (
 from minigen.metrics.two_sample import TestResult, classifier_two_sample_test, knn_two_sample_test, mmd_test
 
 __all__ = [
-    "PRD", "Classifier", "DensityCoverage", "Estimate", "FScores", "ManifoldScores", "Moments", "PrecisionRecall", "SubsetEstimate",
-    "TestResult", "bits_per_dim", "class_statistics", "classifier_two_sample_test", "cubic_kernel", "density_coverage", "dequantize",
-    "eta_squared", "expected_coverage", "expected_frechet_distance", "f_scores", "frechet_distance", "frechet_distance_gaussians",
-    "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance", "knn_two_sample_test", "manifold_scores", "mean_and_error",
-    "median_distance", "mmd2", "mmd_test", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve",
-    "prd_from_histograms", "precision_recall", "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc",
-    "train_features", "variance_shares",
+    "PRD", "Classifier", "DensityCoverage", "Estimate", "FScores", "ManifoldScores", "ModeScores", "Moments", "PrecisionRecall",
+    "SubsetEstimate", "TestResult", "bits_per_dim", "class_statistics", "classifier_two_sample_test", "cubic_kernel", "density_coverage",
+    "dequantize", "eta_squared", "expected_coverage", "expected_frechet_distance", "expected_mode_quality", "f_scores",
+    "frechet_distance", "frechet_distance_gaussians", "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance",
+    "knn_two_sample_test", "manifold_scores", "mean_and_error", "median_distance", "mmd2", "mmd_test", "mode_scores",
+    "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared",
+    "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
 ]  # fmt: skip
