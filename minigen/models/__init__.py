@@ -7,6 +7,8 @@ from minigen.models.pca import PCA
 from minigen.models.pixelcnn import PixelCNN
 from minigen.models.ppca import PPCA
 from minigen.models.vae import VAE
+from minigen.models.vqvae import VQVAE
+from minigen.models.vqvae2 import VQVAE2
 from minigen.models.wgan import WGAN
 
-__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "WGAN", "KMeans", "PixelCNN"]
+__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "KMeans", "PixelCNN"]
