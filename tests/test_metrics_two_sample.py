@@ -79,6 +79,22 @@ def test_the_deep_kernel_is_a_kernel_that_training_makes_better():
     assert signal_to_noise(after, x_new, y_new) > 3 * signal_to_noise(before, x_new, y_new)
 
 
+@pytest.mark.parametrize("kernel", [None, "deep"])
+def test_no_sample_both_chooses_the_kernel_and_is_tested(kernel, monkeypatch):
+    chose, tested = [], []
+
+    def choose(x, y, *_):
+        chose.extend([x, y])
+        return 1.0 if kernel is None else lambda a, b: tested.append(b) or np.zeros((len(a), len(b)))
+
+    monkeypatch.setattr(two_sample, "median_distance" if kernel is None else "deep_kernel", choose)
+    if kernel is None:
+        monkeypatch.setattr(two_sample, "gaussian_kernel", lambda h: lambda a, b: tested.append(b) or np.zeros((len(a), len(b))))
+    mmd_test(np.arange(9.0)[:, None], np.arange(10.0, 16)[:, None], RNG, kernel, permutations=1)
+    assert [len(c) for c in chose] == [4, 3] and len(tested[0]) == 5 + 3
+    assert sorted(np.concatenate([*chose, tested[0]]).ravel()) == [*range(9), *range(10, 16)]
+
+
 @pytest.mark.verifies("two_sample.4")
 def test_the_signal_to_noise_ratio_by_its_definition():
     x, y = RNG.normal(size=(7, 2)), 0.5 + RNG.normal(size=(7, 2))
