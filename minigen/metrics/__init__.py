@@ -28,6 +28,7 @@ from minigen.metrics.separation import (
     roc,
     variance_shares,
 )
+from minigen.metrics.transport import wasserstein
 from minigen.metrics.two_sample import TestResult, classifier_two_sample_test, knn_two_sample_test, mmd_test
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "knn_two_sample_test", "manifold_scores", "mean_and_error", "median_distance", "mmd2", "mmd_test", "mode_scores",
     "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared",
     "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
+    "wasserstein",
 ]  # fmt: skip
