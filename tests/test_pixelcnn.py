@@ -13,7 +13,7 @@ from minigen import tree
 from minigen.autograd import grad, jacobian
 from minigen.backend import to_device, to_host
 from minigen.data import digits
-from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot
+from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, thermometer
 from minigen.models.pixelcnn import PixelCNN, gated
 from minigen.testing import check_causal, check_gradients
 
@@ -52,6 +52,15 @@ def test_draws_have_their_probabilities(logits):
     assert stats.chisquare(counts[likely], n * p[likely] / p[likely].sum()).pvalue > 1e-6 if np.sum(likely) > 1 else counts[likely] == n
 
 
+@pytest.mark.verifies("levels.3")
+def test_a_thermometer_is_as_high_as_its_level():
+    k = np.array([[0, 3], [1, 2]])
+    x = thermometer(k, 4, np.zeros(0))
+    np.testing.assert_array_equal(x.sum(-1), 2 * (k + 1) - 4)
+    assert set(np.unique(x)) == {-1, 1}
+    assert np.all(np.diff(x, axis=-1) <= 0)
+
+
 # ---- The network ----
 @pytest.mark.verifies("pixelcnn.2", "pixelcnn.3", "pixelcnn.4", "pixelcnn.5", "pixelcnn.6", "pixelcnn.7")
 @pytest.mark.parametrize("layer", [0, 1], ids=["first", "later"])
@@ -85,7 +94,7 @@ def test_a_layer_is_its_sums(layer, with_context):
 @pytest.mark.verifies("pixelcnn.8")
 def test_the_head_reads_the_horizontal_stack():
     model = lively((2, 3), 3)
-    x = one_hot(np.random.default_rng(0).integers(3, size=(4, 2, 3)), 3, model.bias)
+    x = thermometer(np.random.default_rng(0).integers(3, size=(4, 2, 3)), 3, model.bias)
     v = h = x
     for layer in model.layers:
         v, share = layer.vertical(v, layer.told(None))
@@ -116,7 +125,7 @@ def test_channels_are_read_after_one_another():
     k = np.random.default_rng(0).integers(2, size=(2, 2, 3))
     batch = np.repeat(k[None], 12, axis=0).reshape(12, 12)
     batch[np.arange(12), np.arange(12)] ^= 1
-    x = lambda k: one_hot(k.reshape(-1, 2, 6), 2, model.bias)
+    x = lambda k: thermometer(k.reshape(-1, 2, 6), 2, model.bias)
     changed = np.any(model.logits(x(batch)) != model.logits(np.repeat(x(k), 12, axis=0)), axis=-1).reshape(12, 12)
     np.testing.assert_array_equal(changed, np.triu(np.ones((12, 12), bool), 1))
 
@@ -153,7 +162,7 @@ def naive(model, k, known, rng, context=None):
     flat, context = model.flat(np.where(known, k, 0), context)
     flat, known = flat.copy(), np.broadcast_to(known, k.shape).reshape(flat.shape)
     for r, c in itertools.product(*map(range, flat.shape[1:])):
-        drawn = draw(model.logits(one_hot(flat, model.levels, model.bias), context)[:, r, c], rng)
+        drawn = draw(model.logits(thermometer(flat, model.levels, model.bias), context)[:, r, c], rng)
         flat[:, r, c] = np.where(known[:, r, c], flat[:, r, c], drawn)
     return flat.reshape(k.shape)
 

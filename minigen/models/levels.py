@@ -2,6 +2,10 @@
 
     p(k = j) = softmax(a)ⱼ                                                                                (1)
     k = the number of j < L − 1 with F(j) ≤ u,   u ~ U[0, 1), F the distribution function                 (2)
+
+Networks read a level as a thermometer. It tells that levels have an order; yet every function of k is linear in it, too:
+
+    x_j = 1 where k ≥ j, else −1,   j = 0 … L − 1                                                         (3)
 """
 
 import numpy as np
@@ -32,6 +36,16 @@ def one_hot(k, levels, x):
            [1., 0., 0.]])
     """
     return (k[..., None] == array_module(x).arange(levels)).astype(x.dtype)
+
+
+def thermometer(k, levels, x):
+    """1 where k ≥ j, else −1, for j = 0 … levels − 1: (…, levels), in the library and dtype of x.
+
+    >>> thermometer(np.array([2, 0]), 3, np.zeros(0))
+    array([[ 1.,  1.,  1.],
+           [ 1., -1., -1.]])
+    """
+    return 2 * (k[..., None] >= array_module(x).arange(levels)).astype(x.dtype) - 1  # (3)
 
 
 def log_softmax_at(logits, x):

@@ -5,9 +5,10 @@ channels of a pixel, if it has several, stand side by side, as if it were as man
 
     log p(k) = Σⱼ log p(kⱼ | kᵢ, i ≺ j),   p(kⱼ = l | …) = softmax(aⱼ)ₗ                                    (1)
 
-One network gives the logits a of all pixels at once. Its input x is k, one-hot. It has two stacks of maps: v at (r, c) knows rows
-above r only, h knows besides these the pixels to the left in row r; so h misses nothing that was read, where a single stack of
-masked convolutions has a blind spot to the right. The first layer, of reach R, leaves out the row, and the pixel, itself ("mask A"):
+One network gives the logits a of all pixels at once, from the pixels as thermometers: x(r, c)ₗ = 1 where k(r, c) ≥ l, else −1; outside
+of the image x = 0. It has two stacks of maps: v at (r, c) knows the rows above r only, h besides these the pixels to the left in row
+r. So h misses nothing that was read, where one stack of masked convolutions has a blind spot to the right. The first layer, of reach
+R, leaves out the row itself, and the pixel itself ("mask A"):
 
     s(r, c) = Σ W(i, j) x(r − i, c + j),   i = 1 … R, |j| ≤ R                                             (2)
     t(r, c) = Σ U(j) x(r, c − j),   j = 1 … R                                                             (3)
@@ -36,7 +37,7 @@ import numpy as np
 from minigen.checks import check_count, check_data, check_rng
 from minigen.convolution import conv2d
 from minigen.functions import sigmoid, silu
-from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot
+from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, thermometer
 from minigen.nn import Conv2d, Linear
 from minigen.optim import Adam, cosine
 from minigen.train import minimise
@@ -129,7 +130,7 @@ class PixelCNN:
 
     # ---- The network ----
     def logits(self, x, context=None):
-        """a (n, H, W·C, L) from the one-hot x (n, H, W·C, L), and a context (n, H, W·C, C′)."""
+        """a (n, H, W·C, L) from the input x (n, H, W·C, L), and a context (n, H, W·C, C′)."""
         v = h = x
         for layer in self.layers:
             v, share = layer.vertical(v, layer.told(context))
@@ -152,8 +153,8 @@ class PixelCNN:
 
     def loss(self, k, context=None):
         """−log p of flat images k (n, H, W·C), (n,) nats."""
-        x = one_hot(k, self.levels, self.bias)
-        return -np.sum(log_softmax_at(self.logits(x, context), x), axis=(1, 2))  # (1)
+        logits = self.logits(thermometer(k, self.levels, self.bias), context)
+        return -np.sum(log_softmax_at(logits, one_hot(k, self.levels, self.bias)), axis=(1, 2))  # (1)
 
     def log_prob(self, k, context=None, rows=256):
         """log p(k), exact, (n,) nats; `rows` images at a time."""
@@ -188,14 +189,14 @@ class PixelCNN:
         told = [layer.told(context) for layer in self.layers]
         rows = [zeros(layer.down.weight.shape[0], width, layer.down.weight.shape[2]) for layer in self.layers]
         for r in range(height):
-            v, shares = one_hot(k[:, r - 1 : r], self.levels, like) if r else zeros(1, width, self.levels), []
+            v, shares = thermometer(k[:, r - 1 : r], self.levels, like) if r else zeros(1, width, self.levels), []
             for i, layer in enumerate(self.layers):
                 rows[i] = slide(rows[i], v, 1)
                 v, share = layer.vertical(rows[i], told[i][:, r : r + 1], whole=False)
                 shares.append(share)
             pixels = [zeros(1, *layer.right.weight.shape[1:3]) for layer in self.layers]
             for c in range(width):
-                h = one_hot(k[:, r : r + 1, c - 1 : c], self.levels, like) if c else zeros(1, 1, self.levels)
+                h = thermometer(k[:, r : r + 1, c - 1 : c], self.levels, like) if c else zeros(1, 1, self.levels)
                 for i, layer in enumerate(self.layers):
                     pixels[i] = slide(pixels[i], h, 2)
                     h = layer.horizontal(pixels[i], shares[i][:, :, c : c + 1], whole=False)
