@@ -1,5 +1,14 @@
 """The metrics, one family a file: pure functions of arrays."""
 
+from minigen.metrics.copying import (
+    CopyingTest,
+    Support,
+    authenticity,
+    birthday_paradox,
+    data_copying_test,
+    memorization_by_folds,
+    memorization_score,
+)
 from minigen.metrics.features import Classifier, train_features
 from minigen.metrics.frechet import Moments, expected_frechet_distance, frechet_distance, frechet_distance_gaussians
 from minigen.metrics.inception import inception_score
@@ -32,12 +41,13 @@ from minigen.metrics.transport import wasserstein
 from minigen.metrics.two_sample import TestResult, classifier_two_sample_test, knn_two_sample_test, mmd_test
 
 __all__ = [
-    "PRD", "Classifier", "DensityCoverage", "Estimate", "FScores", "ManifoldScores", "ModeScores", "Moments", "PrecisionRecall",
-    "SubsetEstimate", "TestResult", "bits_per_dim", "class_statistics", "classifier_two_sample_test", "cubic_kernel", "density_coverage",
-    "dequantize", "eta_squared", "expected_coverage", "expected_frechet_distance", "expected_mode_quality", "f_scores",
-    "frechet_distance", "frechet_distance_gaussians", "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance",
-    "knn_two_sample_test", "manifold_scores", "mean_and_error", "median_distance", "mmd2", "mmd_test", "mode_scores",
-    "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared",
-    "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
+    "PRD", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "ManifoldScores", "ModeScores", "Moments",
+    "PrecisionRecall", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox", "bits_per_dim",
+    "class_statistics", "classifier_two_sample_test", "cubic_kernel", "data_copying_test", "density_coverage", "dequantize",
+    "eta_squared", "expected_coverage", "expected_frechet_distance", "expected_mode_quality", "f_scores", "frechet_distance",
+    "frechet_distance_gaussians", "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance", "knn_two_sample_test",
+    "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test",
+    "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall",
+    "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
     "wasserstein",
 ]  # fmt: skip
