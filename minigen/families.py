@@ -7,10 +7,11 @@ None where the family is not for such data.
 """
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.models import GMM, KDE, PPCA, VAE, KMeans
+from minigen.models import GMM, KDE, MADE, PPCA, VAE, KMeans, PixelCNN
 from minigen.optim import Adam, cosine
 
 
@@ -78,4 +79,58 @@ def fit_vae(data, rng, quick, deadline):
     return model, bound, "bound, IWAE-100", f"{latent} latents, hidden {hidden}"
 
 
-FAMILIES = {"k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae}
+@dataclass
+class OfLevels:
+    """A model of levels k (n, *event) as one of data x = (k + u) / levels, (n, D): its density is constant in each cell."""
+
+    model: object
+    event: tuple
+    levels: int
+
+    def log_prob(self, x):
+        """log p(x) = log P(k) + D log levels, (n,) nats."""
+        k = np.clip(np.floor(x * self.levels), 0, self.levels - 1).astype(np.int64)
+        return self.model.log_prob(np.reshape(k, (-1, *self.event))) + float(x.shape[1] * np.log(self.levels))
+
+    def sample(self, n, rng):
+        """The middles of the cells of k ~ P(k), (n, D)."""
+        return (np.reshape(self.model.sample(n, rng), (n, -1)).astype(np.float32) + 0.5) / self.levels
+
+
+def levels_of(data):
+    """The training data as integers (n, *event), or None where there are no levels, or so many that minutes would not do."""
+    if data.levels is None or data.levels * data.train.shape[1] > 10_000:
+        return None
+    return np.reshape(np.floor(data.train * data.levels).astype(np.int64), (-1, *data.event))
+
+
+def fit_made(data, rng, quick, deadline):
+    """MADE: levels in raster order, from one masked dense network."""
+    k = levels_of(data)
+    if k is None:
+        return None
+    steps, seconds = 80 if quick else 900, max(1.0, deadline - time.perf_counter())
+    optimizer = Adam(cosine(4e-3 if quick else 2e-3, steps), weight_decay=2.0)
+    made = MADE.fit(k, data.levels, rng=rng, hidden=(500,), steps=steps, optimizer=optimizer, seconds=seconds, progress="MADE")
+    model = OfLevels(made, data.event, data.levels)
+    return model, model.log_prob, "exact", "500 hidden units"
+
+
+def fit_pixelcnn(data, rng, quick, deadline):
+    """PixelCNN: levels in raster order, from gated convolutions."""
+    k = levels_of(data)
+    if k is None:
+        return None
+    steps, layers = (60, 2) if quick else (380, 4)
+    optimizer, seconds = Adam(cosine(4e-3, steps), weight_decay=0.5), max(1.0, deadline - time.perf_counter())
+    cnn = PixelCNN.fit(
+        k, data.levels, rng=rng, width=32, layers=layers, steps=steps, optimizer=optimizer, seconds=seconds, progress="PixelCNN"
+    )  # fmt: skip
+    model = OfLevels(cnn, data.event, data.levels)
+    return model, model.log_prob, "exact", f"1 + {layers} layers of width 32"
+
+
+FAMILIES = {
+    "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae, "MADE": fit_made,
+    "PixelCNN": fit_pixelcnn,
+}  # fmt: skip

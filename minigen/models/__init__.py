@@ -3,6 +3,7 @@
 from minigen.models.gmm import GMM
 from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
+from minigen.models.made import MADE
 from minigen.models.pca import PCA
 from minigen.models.pixelcnn import PixelCNN
 from minigen.models.ppca import PPCA
@@ -11,4 +12,4 @@ from minigen.models.vqvae import VQVAE
 from minigen.models.vqvae2 import VQVAE2
 from minigen.models.wgan import WGAN
 
-__all__ = ["GMM", "KDE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "KMeans", "PixelCNN"]
+__all__ = ["GMM", "KDE", "MADE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "KMeans", "PixelCNN"]
