@@ -39,6 +39,7 @@ from minigen.metrics.separation import (
 )
 from minigen.metrics.transport import wasserstein
 from minigen.metrics.two_sample import TestResult, classifier_two_sample_test, knn_two_sample_test, mmd_test
+from minigen.metrics.vendi import vendi_score
 
 __all__ = [
     "PRD", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "ManifoldScores", "ModeScores", "Moments",
@@ -49,5 +50,5 @@ __all__ = [
     "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test",
     "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall",
     "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
-    "wasserstein",
+    "vendi_score", "wasserstein",
 ]  # fmt: skip

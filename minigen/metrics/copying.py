@@ -1,8 +1,8 @@
 """Does a model copy its training data, and how many different things does it make?
 
 van den Burg & Williams 2021, "On memorization in probabilistic deep generative models"; Meehan, Chaudhuri & Dasgupta 2020,
-"A non-parametric test to detect data-copying in generative models"; Alaa, van Breugel, Saveliev & van der Schaar 2022, "How faithful is your synthetic
-data?"; Arora, Risteski & Zhang 2018, "Do GANs learn the distribution? Some theory and empirics".
+"A non-parametric test to detect data-copying in generative models"; Alaa, van Breugel, Saveliev & van der Schaar 2022, "How faithful is
+your synthetic data?"; Arora, Risteski & Zhang 2018, "Do GANs learn the distribution? Some theory and empirics".
 
 Notation: d the Euclidean distance in features; x a training set, t test data, y generated data; d(a, S) the distance from a to the
 nearest of S.
