@@ -1,5 +1,7 @@
 """The models, one chapter a file."""
 
+from minigen.models.conditional_gan import ConditionalGAN
+from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
 from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
@@ -12,4 +14,4 @@ from minigen.models.vqvae import VQVAE
 from minigen.models.vqvae2 import VQVAE2
 from minigen.models.wgan import WGAN
 
-__all__ = ["GMM", "KDE", "MADE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "KMeans", "PixelCNN"]
+__all__ = ["GAN", "GMM", "KDE", "MADE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "ConditionalGAN", "KMeans", "PixelCNN"]
