@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.models import GMM, KDE, MADE, PPCA, VAE, KMeans, PixelCNN
+from minigen.models import GMM, KDE, MADE, PPCA, VAE, VQVAE, VQVAE2, KMeans, PixelCNN
 from minigen.optim import Adam, cosine
 
 
@@ -79,6 +79,30 @@ def fit_vae(data, rng, quick, deadline):
     return model, bound, "bound, IWAE-100", f"{latent} latents, hidden {hidden}"
 
 
+def fit_quantised(family, data, rng, quick, deadline, steps, prior_steps, chosen, **settings):
+    """A VQVAE or VQVAE2, with half of the time for its maps of codes and a quarter for each prior."""
+    if data.levels is None:
+        return None
+    x, seconds, name = np.reshape(data.more, (-1, *data.event)), max(1.0, deadline - time.perf_counter()) / 2, family.__name__
+    steps, prior_steps = (steps // 10, prior_steps // 10) if quick else (steps, prior_steps)
+    adam = lambda steps: Adam(cosine(3e-3, steps), weight_decay=1.0)
+    model = family.fit(x, rng=rng, steps=steps, optimizer=adam(steps), prior_steps=0, seconds=seconds, progress=name, **settings)
+    model = model.with_prior(
+        x, rng=rng, layers=2, steps=prior_steps, optimizer=adam(prior_steps), seconds=seconds / 2, progress=f"{name}, prior"
+    )  # fmt: skip
+    return model, lambda x: model.elbo(np.reshape(x, (-1, *data.event))), "bound", chosen
+
+
+def fit_vqvae(data, rng, quick, deadline):
+    """A VQ-VAE; its decoder's variance is learned."""
+    return fit_quantised(VQVAE, data, rng, quick, deadline, steps=900, prior_steps=700, chosen="one map, 64 codes", size=64)
+
+
+def fit_vqvae2(data, rng, quick, deadline):
+    """A VQ-VAE with two maps of codes."""
+    return fit_quantised(VQVAE2, data, rng, quick, deadline, steps=520, prior_steps=400, chosen="two maps, 32 and 16 codes", sizes=(32, 16))
+
+
 @dataclass
 class OfLevels:
     """A model of levels k (n, *event) as one of data x = (k + u) / levels, (n, D): its density is constant in each cell."""
@@ -131,6 +155,6 @@ def fit_pixelcnn(data, rng, quick, deadline):
 
 
 FAMILIES = {
-    "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae, "MADE": fit_made,
-    "PixelCNN": fit_pixelcnn,
+    "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae,
+    "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
 }  # fmt: skip
