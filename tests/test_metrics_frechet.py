@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from minigen import Tensor, to_device, to_host
-from minigen.metrics import Moments, expected_frechet_distance, frechet_distance, frechet_distance_gaussians
+from minigen.metrics import (
+    Moments,
+    expected_frechet_distance,
+    frechet_distance,
+    frechet_distance_gaussians,
+    frechet_distance_infinity,
+    spatial_frechet_distance,
+)
 from minigen.metrics.frechet import nuclear_norm, square_root
 
 SHAPES = [(60, 50, 4), (5, 7, 12), (9, 40, 9), (10, 6, 9), (40, 8, 9), (2, 2, 3), (300, 200, 1)]
@@ -264,3 +271,63 @@ def test_wrong_arguments_are_named(call, error, message):
 def test_sets_on_different_devices(install_standin):
     with pytest.raises(TypeError, match="x and y are on different devices"):
         frechet_distance(X, to_device(X))
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+@pytest.mark.verifies("frechet.9")
+def test_extrapolation_to_infinitely_many_samples(shift):
+    # the truth is shift² D; with finite samples the distance is above it, for equal distributions by what is expected
+    rng, d = np.random.default_rng(0), 4
+    draw = lambda: (rng.standard_normal((200, d)), shift + rng.standard_normal((250, d)))
+    pairs = [draw() for _ in range(60)]
+    bias = np.mean([frechet_distance(x, y[:200]) for x, y in pairs]) - shift**2 * d
+    found = np.array([frechet_distance_infinity(x, y, rng) for x, y in pairs])
+    truth, error = shift**2 * d, 4.9 / 60**0.5  # two-sided false-alarm rate 1e-6
+    left = 0.1 * expected_frechet_distance(np.eye(d), 200)  # the second order, which a straight line does not see
+    assert abs(found[:, 0].mean() - truth) < error * found[:, 0].std() + left
+    assert shift or bias > 8 * left > 2 * abs(found[:, 0].mean())
+    assert np.all(found[:, 1] > 0)
+
+
+def test_the_extrapolation_is_a_line_in_1_over_n(monkeypatch):
+    from minigen.metrics import frechet
+
+    sizes = []
+
+    def exact(x, y):
+        assert len(x) == len(y) and len(np.unique(x)) == len(x) and len(np.unique(y)) == len(y)
+        sizes.append(len(x))
+        return 3 + 7 / len(x) + (len(sizes) % 2 - 0.5) * 1e-3
+
+    monkeypatch.setattr(frechet, "frechet_distance", exact)
+    found = frechet.frechet_distance_infinity(np.arange(200.0)[:, None], np.arange(300.0)[:, None], np.random.default_rng(0))
+    assert len(sizes) == 15 and sizes[0] == 20 and sizes[-1] == 200 and sizes == sorted(sizes)
+    design = np.stack([np.ones(15), 1 / np.array(sizes)], axis=1)
+    values = 3 + 7 / np.array(sizes) + (np.arange(1, 16) % 2 - 0.5) * 1e-3
+    coefficients, residuals, _, _ = np.linalg.lstsq(design, values, rcond=None)
+    np.testing.assert_allclose(found.mean, coefficients[0], rtol=1e-12)
+    np.testing.assert_allclose(found.standard_error**2, residuals[0] / 13 * np.linalg.inv(design.T @ design)[0, 0], rtol=1e-6)
+
+
+def test_the_spatial_distance_sees_places(device):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 3, 2, 4)), rng.standard_normal((30, 3, 2, 4)) + rng.standard_normal((3, 2, 1))
+    want = frechet_distance(x[..., :2].reshape(40, -1), y[..., :2].reshape(30, -1))
+    np.testing.assert_allclose(spatial_frechet_distance(*to_device((x, y), device), channels=2), want, rtol=1e-9)
+    big = rng.standard_normal((5, 2, 2, 9))
+    assert spatial_frechet_distance(big, 2 * big) == frechet_distance(big[..., :7].reshape(5, -1), 2 * big[..., :7].reshape(5, -1))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: frechet_distance_infinity(x[:19], x, np.random.default_rng(0)), "x has n = 19 rows; expected at least 20"),
+        (lambda x: frechet_distance_infinity(x, x, np.random.default_rng(0), 2), "points is 2; expected at least 3"),
+        (lambda x: spatial_frechet_distance(x, x), r"x has shape \(40, 2\); expected \(n, H, W, C ≥ 7\)"),
+        (lambda x: spatial_frechet_distance(x.reshape(5, 2, 1, 8), x.reshape(5, 1, 2, 8)), r"y has shape \(5, 1, 2, 8\)"),
+        (lambda x: spatial_frechet_distance(*[x.reshape(5, 2, 1, 8)] * 2, channels=9), "C ≥ 9"),
+    ],
+)
+def test_what_is_wrong_with_further_arguments_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(np.random.default_rng(0).standard_normal((40, 2)))

@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minigen import Tensor, to_device
-from minigen.metrics import DensityCoverage, PrecisionRecall, density_coverage, expected_coverage, manifold_scores, precision_recall
+from minigen import Tensor, to_device, to_host
+from minigen.metrics import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    expected_coverage,
+    manifold_scores,
+    precision_recall,
+    realism,
+)
 from minigen.testing import check_metric
 
 
@@ -233,3 +241,23 @@ def test_only_recall_needs_neighbours_among_the_fakes():
         with pytest.raises(ValueError, match="fake has 4 rows; expected at least k"):
             function(X, X[:4], 4)
     assert density_coverage(X, X[:1], 4).density >= 0
+
+
+@pytest.mark.verifies("manifold.7")
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float64"])
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("data", [grid, clouds])
+def test_realism_by_its_definition(device, data, k, dtype):
+    real, fake = ((1e3 + 4 * a).astype(dtype) for a in data())
+    fake[0] = real[0]
+    pairs = lambda a, b: np.sqrt(np.sum((a[:, None].astype(float) - b.astype(float)) ** 2, axis=-1))
+    radii = np.sort(pairs(real, real), axis=1)[:, k]
+    kept = radii <= np.median(radii)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = radii[kept, None] / pairs(real[kept], fake)
+    want = np.max(np.where(pairs(real[kept], fake) > 0, ratio, math.inf), axis=0)
+    got = to_host(realism(*to_device((real, fake), device), k))
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert kept.sum() < len(real)
+    swallowed = pairs(real[kept], fake) <= radii[kept, None]
+    np.testing.assert_array_equal(got[np.abs(got - 1) > 1e-9] > 1, swallowed.any(0)[np.abs(got - 1) > 1e-9])

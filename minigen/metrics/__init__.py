@@ -10,7 +10,14 @@ from minigen.metrics.copying import (
     memorization_score,
 )
 from minigen.metrics.features import Classifier, train_features
-from minigen.metrics.frechet import Moments, expected_frechet_distance, frechet_distance, frechet_distance_gaussians
+from minigen.metrics.frechet import (
+    Moments,
+    expected_frechet_distance,
+    frechet_distance,
+    frechet_distance_gaussians,
+    frechet_distance_infinity,
+    spatial_frechet_distance,
+)
 from minigen.metrics.inception import inception_score
 from minigen.metrics.likelihood import Estimate, bits_per_dim, dequantize, iwae_bound, mean_and_error, nll, perplexity
 from minigen.metrics.manifold import (
@@ -21,6 +28,7 @@ from minigen.metrics.manifold import (
     expected_coverage,
     manifold_scores,
     precision_recall,
+    realism,
 )
 from minigen.metrics.mmd import SubsetEstimate, cubic_kernel, gaussian_kernel, kernel_distance, median_distance, mmd2
 from minigen.metrics.modes import ModeScores, expected_mode_quality, mode_scores
@@ -46,9 +54,9 @@ __all__ = [
     "PrecisionRecall", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox", "bits_per_dim",
     "class_statistics", "classifier_two_sample_test", "cubic_kernel", "data_copying_test", "density_coverage", "dequantize",
     "eta_squared", "expected_coverage", "expected_frechet_distance", "expected_mode_quality", "f_scores", "frechet_distance",
-    "frechet_distance_gaussians", "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance", "knn_two_sample_test",
-    "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test",
-    "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall",
-    "r_squared", "rank_correlation", "rejection_threshold", "relative_scores", "roc", "train_features", "variance_shares",
-    "vendi_score", "wasserstein",
+    "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance",
+    "knn_two_sample_test", "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score",
+    "mmd2", "mmd_test", "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms",
+    "precision_recall", "r_squared", "rank_correlation", "realism", "rejection_threshold", "relative_scores", "roc",
+    "spatial_frechet_distance", "train_features", "variance_shares", "vendi_score", "wasserstein",
 ]  # fmt: skip

@@ -22,7 +22,14 @@ Samples of one Gaussian are not at distance 0. Where both sets have n, to first 
 
     E d² = [2 tr Σ + Σᵢⱼ λᵢλⱼ (1 + δᵢⱼ) / (λᵢ + λⱼ)] / n                                                 (8)
 
-so that only distances with equal n can be compared. Say on which features a distance stands: "FID" means Inception's.
+so that only distances with equal n can be compared, or their limits: with s samples of either set
+
+    E d²(s) = d²(∞) + c/s + O(1/s²)                                                                      (9)
+
+and a straight line through distances of subsets against 1/s, at 1/s = 0, is nearly unbiased (Chong & Forsyth 2020, "Effectively
+unbiased FID and Inception score and where to find them", where only the generated set is thinned).
+
+Say on which features a distance stands: "FID" means Inception's.
 """
 
 import contextlib
@@ -32,7 +39,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.checks import as_floats, as_sample_pair, as_samples
+from minigen.backend import array_module
+from minigen.checks import as_floats, as_sample_pair, as_samples, check_rng
+from minigen.metrics.likelihood import Estimate
 
 
 @dataclass
@@ -166,3 +175,36 @@ def expected_frechet_distance(cov, n):
     values = np.maximum(np.linalg.eigvalsh(cov), 0)
     pairs = values[:, None] * values / np.maximum(values[:, None] + values, np.finfo(values.dtype).tiny)
     return float(2 * np.sum(values) + np.sum(pairs) + np.sum(np.diagonal(pairs))) / n  # (8)
+
+
+def frechet_distance_infinity(x, y, rng, points=15):
+    """d²(∞): the distance of x (n, D) and y (m, D) extrapolated to infinitely many samples, perhaps below 0: an Estimate.
+
+    The line goes through `points` sizes s from a tenth of min(n, m) to all, a random subset of either set for each; it is straight
+    where s is well above D. The error is that of the line's fit, too small in so far as subsets overlap. Raises TypeError or
+    ValueError naming the argument that is wrong: 20 samples of each and 3 points are needed.
+    """
+    check_rng(rng)
+    x, y = as_sample_pair(x, y, ("x", "y"), least=(20, 20))
+    if points < 3:
+        raise ValueError(f"points is {points}; expected at least 3")
+    most = min(x.shape[0], y.shape[0])
+    sizes = np.linspace(most / 10, most, points).astype(int)
+    subset = lambda a, s: a[array_module(a).asarray(rng.choice(a.shape[0], s, replace=False))]
+    found = [frechet_distance(subset(x, s), subset(y, s)) for s in sizes]
+    design = np.stack([np.ones(points), 1 / sizes], axis=1)
+    line, _, _, _ = np.linalg.lstsq(design, np.array(found), rcond=None)  # (9)
+    variance = np.sum((found - design @ line) ** 2) / (points - 2) * np.linalg.inv(design.T @ design)
+    return Estimate(float(line[0]), float(np.sqrt(variance[0, 0])))
+
+
+def spatial_frechet_distance(x, y, channels=7):
+    """d² between maps of features x (n, H, W, C) and y (m, H, W, C), whose places and first channels are the dimensions.
+
+    It sees where things are. With the 17 × 17 maps of Inception's sixth mixed block it is "sFID" (Nash et al. 2021, "Generating images
+    with sparse representations"). Raises TypeError or ValueError naming the argument that is wrong.
+    """
+    for a, name in ((x, "x"), (y, "y")):
+        if a.ndim != 4 or a.shape[1:] != x.shape[1:] or a.shape[3] < channels or channels < 1:
+            raise ValueError(f"{name} has shape {a.shape}; expected (n, H, W, C ≥ {channels}), alike for both, with channels ≥ 1")
+    return frechet_distance(*(np.reshape(a[..., :channels], (a.shape[0], -1)) for a in (x, y)))

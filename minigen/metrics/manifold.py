@@ -12,6 +12,8 @@ holds, else 0; xᵢ's ball is the set of points within r(xᵢ) of it.
     density = 1/(kM) Σⱼ Σᵢ [yⱼ lies in the ball of xᵢ]                                                   (4)
     coverage = 1/N Σᵢ [some yⱼ lies in the ball of xᵢ]                                                   (5)
 
+    realism(y) = maxᵢ r(xᵢ) / d(xᵢ, y)   over the half of the reals with the smaller r(xᵢ)               (7)
+
 Precision, recall and coverage are in [0, 1]; density is not bounded by 1. Swapping real and fake swaps precision and recall.
 Where both sets are draws from one continuous distribution, E[density] = 1, and whatever the distribution
 
@@ -29,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen.checks import as_sample_pair
-from minigen.metrics.distances import SquaredDistances, squared_radii
+from minigen.metrics.distances import SquaredDistances, places, squared_radii
 
 
 class PrecisionRecall(NamedTuple):
@@ -121,6 +123,27 @@ def density_coverage(real, fake, k=5, ties="outside"):
     real, fake = check_arguments(real, fake, k, ties, both=False)
     around_fake, occupied, _ = neighbourhoods(real, fake, squared_radii(real, k), None, ties)
     return DensityCoverage(float(np.mean(around_fake)) / k, float(np.mean(occupied)))  # (4) (5)
+
+
+def realism(real, fake, k=3):
+    """How far each fake (M, D) lies inside the balls of the reals (N, D): (M,) float64; > 1 inside some ball, ∞ at a real.
+
+    Balls with radii above the median are left out, because they are wide where reals are rare. Raises as `precision_recall` does.
+
+    >>> realism(np.array([[0.0], [1.0], [3.0], [4.0], [9.0]]), np.array([[0.5], [6.0]]), k=1)
+    array([2. , 0.5])
+    """
+    real, fake = check_arguments(real, fake, k, "inside", both=False)
+    radii = squared_radii(real, k)
+    kept = np.flatnonzero(radii <= np.median(radii))
+    real, radii, best = real[kept].astype(np.float64), radii[kept], 0
+    distances = SquaredDistances(real, fake.astype(np.float64))
+    for rows, d in distances.blocks():
+        i, j = places(d < 2 * distances.block_error(rows))
+        d[i, j] = distances.settle(d[i, j], i + rows.start, j, 0.0)  # so that a copy is at distance 0
+        ratio = np.where(d > 0, radii[rows, None] / np.where(d > 0, d, 1), math.inf)
+        best = np.maximum(best, np.max(ratio, axis=0))
+    return np.sqrt(best)  # (7)
 
 
 def expected_coverage(n_real, n_fake, k=5):

@@ -59,8 +59,8 @@ def vendi_score(x, kernel="cosine", q=1.0, memory=4.0):
         gram = kernel(x, x).astype(np.float64)
         if gram.shape != (n, n) or not bool(np.all(np.abs(np.diagonal(gram) - 1) < 1e-6)):
             raise ValueError(f"kernel gave shape {gram.shape}; expected ({n}, {n}), with ones on the diagonal")
-    values = np.maximum(np.linalg.eigvalsh(gram / n), 0)
-    values = values / np.sum(values)
+    values = np.maximum(np.linalg.eigvalsh(gram), 0)
+    values = values / np.sum(values)  # the sum is n
     if q == math.inf:
         return float(1 / np.max(values))  # (2)
     if q == 1:
