@@ -249,7 +249,7 @@ def test_only_recall_needs_neighbours_among_the_fakes():
 @pytest.mark.parametrize("data", [grid, clouds])
 def test_realism_by_its_definition(device, data, k, dtype):
     real, fake = ((1e3 + 4 * a).astype(dtype) for a in data())
-    fake[0] = real[0]
+    fake[:20] = real[:20]
     pairs = lambda a, b: np.sqrt(np.sum((a[:, None].astype(float) - b.astype(float)) ** 2, axis=-1))
     radii = np.sort(pairs(real, real), axis=1)[:, k]
     kept = radii <= np.median(radii)
