@@ -45,11 +45,12 @@ class Size:
     epochs: tuple  # of the trainings of different length, each from scratch
     repeats: int  # trainings of the greatest length
     hidden: tuple  # channels of the residual networks
+    rate: float = 1e-3  # of Adam
 
 
 SIZES = {
     "quick": Size(8, 40, (1, 2), 2, (8, 16)), "cpu": Size(16, 300, (1, 2, 10, 20), 4, (8, 16, 32)),
-    "full": Size(64, 300, (10, 20, 100, 200), 5, (32, 64, 128, 256)),
+    "full": Size(64, 300, (10, 20, 100, 200), 5, (32, 64, 128, 256), 2e-4),
 }  # fmt: skip
 
 
@@ -99,7 +100,7 @@ def train(x, size, epochs, seed):
     """A Wasserstein GAN trained from scratch for so many epochs."""
     return WGAN.fit(
         x, rng=np.random.default_rng(seed), steps=epochs * len(x) // BATCH, n_critic=3, batch_size=BATCH, network="residual",
-        latent=LATENT, hidden=size.hidden, optimizer=Adam(1e-3, b1=0.5, b2=0.9), progress=count(epochs),
+        latent=LATENT, hidden=size.hidden, optimizer=Adam(size.rate, b1=0.5, b2=0.9), progress=count(epochs),
     )  # fmt: skip
 
 
@@ -166,6 +167,7 @@ def draw_pairs(axes, s, y, auc):
             ax.hist(s[y == c] - np.mean(s[y == a]), bins, color=colour(TEST_CLASSES[c]), alpha=0.8, label=f"noise {TEST_CLASSES[c].noise}")
         ax.set_title(f"{str(TEST_CLASSES[a]).rsplit(' ', 1)[0]}: AUC {max(auc[a, b], auc[b, a]):.2f}", fontsize=9)
         ax.legend(fontsize=8)
+        ax.locator_params(axis="x", nbins=6)
         ax.set_yticks([])
 
 

@@ -49,7 +49,7 @@ def draw_shares(ax, shares):
         part = np.array([s[factor] for s in shares.values()])
         ax.bar(range(len(shares)), part, bottom=bottom, label=factor)
         bottom += part
-    ax.set_xticks(range(len(shares)), list(shares), fontsize=8)
+    ax.set_xticks(range(len(shares)), [name.replace(" ", "\n") for name in shares], fontsize=8)
     ax.set_ylim(0, 1.15)
     ax.legend(fontsize=8, ncols=3, loc="upper center")
     ax.set_title("shares of the variance of class means", fontsize=9)
@@ -224,7 +224,7 @@ def main(quick=False, device="cpu", seed=0, out="out", full=False):
 
     means, deviations = zip(*(class_statistics(s, y) for s in scores(trained)(x_test).T), strict=True)
     plain = [class_statistics(s, y)[0] for s in scores(untrained)(x_test).T]
-    shares = {"untrained": explain(plain[0])} | {f"training {i + 1}": explain(m) for i, m in enumerate(means)}
+    shares = {f"{kind} {i + 1}": explain(m) for kind, all_means in (("random", plain), ("trained", means)) for i, m in enumerate(all_means)}
     rho, rho_plain = ([rank_correlation(a, b) for a, b in combinations(m, 2)] for m in (means, plain))
     objects, shape, area = sized(size.side)
     curves, plain_curves = scores(trained)(objects).T, scores(untrained)(objects).T

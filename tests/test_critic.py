@@ -155,6 +155,6 @@ def test_the_demos_run_and_measure(tmp_path, monkeypatch, capsys):
     assert found["relative_scores"]["square (0.85, +) 0.03"] == 0
     assert found["image_error_real"] == pytest.approx(0.03, rel=0.1)
     found = study.main(quick=True, out=tmp_path)
-    assert list(found["shares"]) == ["untrained", "training 1", "training 2"]
+    assert list(found["shares"]) == ["random 1", "random 2", "trained 1", "trained 2"]
     assert all(0 <= r["auc"] <= 1 for r in found["rejection"].values()) and len(found["rejection"]) == 8
     assert {p.name for p in tmp_path.iterdir()} == {f"critic{part}.png" for part in ("", "_stages", "_scores", "_rejection")}
