@@ -5,7 +5,7 @@ The nearest codeword (the chapter `codebook`) is written e(·), a level's codebo
 
     h = trunk(x),   z_t = top encoder(h),   u = top decoder(e(z_t)),   of the size of h                   (1)
     z_b = W [h, u]  (a 1 × 1 convolution),   x̂ = decoder([e(z_b), u])                                     (2)
-    loss = −log p(x|t, b) + Σ_{i = t, b} ‖sg(z_i) − e(z_i)‖² + β ‖z_i − sg(e(z_i))‖²                       (3)
+    loss = −log p(x|t, b) + Σ_{i = t, b} [‖sg(z_i) − e(z_i)‖² + β ‖z_i − sg(e(z_i))‖²]                     (3)
 
 with p(x|t, b) = N(x̂, τ²I) as in the chapter `vqvae`. The priors are fitted afterwards, the one of the bottom with the top's map u as
 its context; a draw goes from top to bottom:
@@ -57,6 +57,8 @@ class VQVAE2:
         cls, rng, event, sizes=(64, 64), width=4, widths=(32,), top_widths=(64,), averages=True, beta=0.25, dtype=np.float32
     ):  # fmt: skip
         """Codebooks of `sizes` (top, bottom) in ℝᴸ, L = width. Each of widths halves the bottom map, each of top_widths the top's."""
+        if not isinstance(sizes, (tuple, list)) or len(sizes) != 2 or not widths or not top_widths:
+            raise ValueError(f"sizes is {sizes}, widths {widths}, top_widths {top_widths}; expected two sizes, and widths for each map")
         check_settings(event, (*widths, *top_widths), {"sizes[0]": sizes[0], "sizes[1]": sizes[1], "width": width}, beta)
         book, f = AveragedCodebook if averages else Codebook, widths[-1]
         return cls(
@@ -103,8 +105,9 @@ class VQVAE2:
     def decode(self, codes):
         """The images x̂ of codes (top, bottom)."""
         top, bottom = codes
-        check_levels(bottom, self.bottom_codebook.codewords.shape[0], name="bottom")
-        return self.decoder(np.concatenate([self.bottom_codebook.codewords[bottom], self.context(top)], axis=-1))  # (2)
+        u = self.context(top)
+        check_levels(bottom, self.bottom_codebook.codewords.shape[0], u.shape[1:3], "bottom")
+        return self.decoder(np.concatenate([self.bottom_codebook.codewords[bottom], u], axis=-1))  # (2)
 
     def reconstruct(self, x):
         """decode(encode(x))."""
