@@ -8,10 +8,11 @@ from minigen.models.kmeans import KMeans
 from minigen.models.made import MADE
 from minigen.models.pca import PCA
 from minigen.models.pixelcnn import PixelCNN
+from minigen.models.pixelrnn import PixelRNN
 from minigen.models.ppca import PPCA
 from minigen.models.vae import VAE
 from minigen.models.vqvae import VQVAE
 from minigen.models.vqvae2 import VQVAE2
 from minigen.models.wgan import WGAN
 
-__all__ = ["GAN", "GMM", "KDE", "MADE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "ConditionalGAN", "KMeans", "PixelCNN"]
+__all__ = ["GAN", "GMM", "KDE", "MADE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "ConditionalGAN", "KMeans", "PixelCNN", "PixelRNN"]

@@ -28,6 +28,13 @@ def check_levels(k, levels, event=None, name="k"):
         raise ValueError(f"{name} has entries from {low} to {high}; expected 0 … levels − 1 = {levels - 1}")
 
 
+def start(k, known, event):
+    """(k with 0 where it is not known, known in the shape of k); known is booleans in the shape of k or of one event."""
+    if known.dtype != bool or known.shape not in (k.shape, tuple(event)):
+        raise ValueError(f"known is {known.dtype} of shape {known.shape}; expected booleans of shape {k.shape} or {tuple(event)}")
+    return np.where(known, k, 0), np.broadcast_to(known, k.shape)
+
+
 def one_hot(k, levels, x):
     """[k = j] for j = 0 … levels − 1, (…, levels), in the library and dtype of x.
 

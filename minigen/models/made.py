@@ -27,7 +27,7 @@ import numpy as np
 
 from minigen.checks import check_count, check_rng
 from minigen.functions import relu
-from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, thermometer
+from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, start, thermometer
 from minigen.nn import MaskedLinear, degree_mask
 from minigen.nn.dense import gain
 from minigen.optim import Adam, cosine
@@ -119,10 +119,8 @@ class MADE:
         of later coordinates is kept, but earlier ones are drawn without it.
         """
         check_rng(rng)
-        if known.dtype != bool or known.shape not in (k.shape, self.event):
-            raise ValueError(f"known is {known.dtype} of shape {known.shape}; expected booleans of shape {k.shape} or {self.event}")
-        known, shape = np.broadcast_to(known, k.shape), k.shape
-        k = self.flat(np.where(known, k, 0)).copy()
+        (k, known), shape = start(k, known, self.event), k.shape
+        k = self.flat(k).copy()
         known = np.reshape(known, k.shape)
         for j in np.argsort(self.order).tolist():
             k[:, j] = np.where(known[:, j], k[:, j], draw(self.logits(self.inputs(k))[:, j], rng))

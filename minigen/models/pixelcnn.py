@@ -37,7 +37,7 @@ import numpy as np
 from minigen.checks import check_count, check_data, check_rng
 from minigen.convolution import conv2d
 from minigen.functions import sigmoid, silu
-from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, thermometer
+from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, start, thermometer
 from minigen.nn import Conv2d, Linear
 from minigen.optim import Adam, cosine
 from minigen.train import minimise
@@ -176,10 +176,8 @@ class PixelCNN:
         of later pixels is kept, but earlier ones are drawn without it.
         """
         check_rng(rng)
-        if known.dtype != bool or known.shape not in (k.shape, self.event):
-            raise ValueError(f"known is {known.dtype} of shape {known.shape}; expected booleans of shape {k.shape} or {self.event}")
-        known = np.broadcast_to(known, k.shape)
-        flat, context = self.flat(np.where(known, k, 0), context)
+        k, known = start(k, known, self.event)
+        flat, context = self.flat(k, context)
         return np.reshape(self.scan(flat, np.reshape(known, flat.shape), rng, context), k.shape)
 
     def scan(self, k, known, rng, context):
