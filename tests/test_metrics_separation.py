@@ -114,7 +114,7 @@ def test_r_squared_is_that_of_least_squares():
     want = 1 - (rest @ rest) / ((v - v.mean()) ** 2).sum()
     assert r_squared(v, f) == pytest.approx(want, rel=1e-12)
     assert r_squared(v, f[:, 0]) == pytest.approx(np.corrcoef(v, f[:, 0])[0, 1] ** 2, rel=1e-12)
-    assert r_squared(1e6 * v - 7, f @ np.diag([1e-9, 1, 1e9, 1]) + 1) == pytest.approx(want, rel=1e-6)  # units do not matter
+    assert r_squared(1e6 * v - 7, f @ np.diag([1e-15, 1, 1e9, 1])) == pytest.approx(want, rel=1e-9)  # units do not matter
     dependent = np.column_stack([f, f @ rng.normal(size=4), np.full(30, 0.1)])
     assert r_squared(v, dependent) == pytest.approx(want, rel=1e-9)  # nor do columns that add nothing
     assert r_squared(f @ [1.0, 2.0, 3.0, 4.0], f) == pytest.approx(1, abs=1e-12)
