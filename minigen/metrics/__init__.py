@@ -45,7 +45,7 @@ from minigen.metrics.separation import (
     roc,
     variance_shares,
 )
-from minigen.metrics.transport import wasserstein
+from minigen.metrics.transport import sinkhorn, sliced_wasserstein, wasserstein
 from minigen.metrics.two_sample import TestResult, classifier_two_sample_test, knn_two_sample_test, mmd_test
 from minigen.metrics.vendi import vendi_score
 
@@ -57,6 +57,6 @@ __all__ = [
     "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance",
     "knn_two_sample_test", "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score",
     "mmd2", "mmd_test", "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms",
-    "precision_recall", "r_squared", "rank_correlation", "realism", "rejection_threshold", "relative_scores", "roc",
-    "spatial_frechet_distance", "train_features", "variance_shares", "vendi_score", "wasserstein",
+    "precision_recall", "r_squared", "rank_correlation", "realism", "rejection_threshold", "relative_scores", "roc", "sinkhorn",
+    "sliced_wasserstein", "spatial_frechet_distance", "train_features", "variance_shares", "vendi_score", "wasserstein",
 ]  # fmt: skip
