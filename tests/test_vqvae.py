@@ -12,6 +12,7 @@ from minigen.autograd import grad, vjp
 from minigen.backend import to_device, to_host
 from minigen.functions import logsumexp
 from minigen.models.codebook import AveragedCodebook, Codebook, nearest, perplexity, quantisation_loss, straight_through
+from minigen.models.pixelcnn import PixelCNN
 from minigen.models.vqvae import VQVAE, log_likelihood, train
 from minigen.nn.maps import MapDecoder, MapEncoder
 from minigen.optim import SGD, Adam
@@ -91,6 +92,18 @@ def test_each_width_halves_the_map(widths, side):
     assert [c.weight.shape[3] for c in encoder.convs] == list(widths)
 
 
+def test_the_networks_by_hand():
+    g, act = np.random.default_rng(0), lambda h: np.maximum(h, 0)
+    x, q = g.standard_normal((3, 8, 8, 2)), g.standard_normal((3, 2, 2, 3))
+    encoder, decoder = (net.init(g, *sizes, (4, 5), dtype=np.float64) for net, sizes in ((MapEncoder, (2, 3)), (MapDecoder, (3, 2))))
+    block = lambda net, h: h + net.block.convs[1](act(net.block.convs[0](act(h))))
+    h = block(encoder, act(encoder.convs[1](act(encoder.convs[0](x)))))
+    np.testing.assert_allclose(encoder(x), encoder.head(act(h)))
+    h = block(decoder, decoder.stem(q))
+    np.testing.assert_allclose(decoder(q), decoder.convs[1](act(decoder.convs[0](act(h)))))
+    assert [c.weight.shape[:2] for c in (*encoder.convs, *encoder.block.convs, encoder.head)] == [(4, 4), (4, 4), (3, 3), (1, 1), (1, 1)]
+
+
 # ---- Training ----
 @pytest.mark.verifies("vqvae.3")
 @pytest.mark.parametrize("averages", [True, False])
@@ -139,16 +152,23 @@ def test_restarts_put_every_code_to_use(kind):
     assert used[0.0] < 12 and used[0.1] > 24 and error[0.1] < 0.01
 
 
-def test_images_that_are_one_constant_do_no_harm():
-    x = np.full((32, 4, 4, 1), 0.5, np.float32)
-    model = VQVAE.fit(x, rng=np.random.default_rng(0), size=2, width=2, widths=(4,), steps=60, decay=0.5, prior_steps=0, progress=False)
-    assert float(model.variance) >= 0.99e-6 and np.all(np.isfinite(model.elbo(x)))
+def test_images_that_are_reconstructed_exactly_do_no_harm():
+    plane = Plane(AveragedCodebook.init(np.random.default_rng(1), 3, 2, np.float64), np.zeros(2), np.ones(()))
+    x = np.repeat(plane.codebook.codewords, 4, axis=0)[:, None, None]
+    settings = {"steps": 60, "decay": 0.5, "restart": 0.0, "optimizer": None, "progress": False}
+    plane = train(plane, x, lambda m: [m.codebook], rng=np.random.default_rng(2), **settings)
+    assert plane.variance == 1e-6 and np.all(np.isfinite(log_likelihood(x, x, plane.variance)))
+    constant = np.full((32, 4, 4, 1), 0.5, np.float32)
+    model = VQVAE.fit(constant, rng=np.random.default_rng(0), size=2, width=2, widths=(4,), steps=2, prior_steps=0, progress=False)
+    assert np.all(np.isfinite(model.elbo(constant)))
 
 
-def test_the_codebook_is_of_the_kind_that_is_asked_for():
-    for averages, kind in ((True, AveragedCodebook), (False, Codebook)):
-        model = VQVAE.init(np.random.default_rng(0), (4, 4, 1), 6, 3, (4,), averages)
-        assert type(model.codebook) is kind and model.codebook.codewords.shape == (6, 3)
+@pytest.mark.parametrize(("averages", "kind"), [(True, AveragedCodebook), (False, Codebook)])
+def test_fit_makes_what_is_asked_for(averages, kind):
+    settings = {"size": 6, "width": 3, "widths": (4, 5), "averages": averages, "beta": 0.7}
+    model = VQVAE.fit(np.ones((8, 8, 4, 2)), rng=np.random.default_rng(0), steps=0, prior_steps=0, progress=False, **settings)
+    assert type(model.codebook) is kind and model.codebook.codewords.shape == (6, 3) and model.codebook.codewords.dtype == np.float64
+    assert model.encode(np.ones((3, 8, 4, 2))).shape == (3, 2, 1) and model.beta == 0.7 and model.prior is None and model.event == (8, 4, 2)
 
 
 # ---- The bound, the prior ----
@@ -174,6 +194,15 @@ def test_the_bound_is_one_term_of_the_sum_over_all_codes(prior):
     elbo = model.elbo(x)
     np.testing.assert_allclose(elbo, terms[mine, np.arange(7)], rtol=1e-6)
     assert np.all(elbo <= logsumexp(terms, axis=0)) and len(np.unique(mine)) > 1
+
+
+def test_the_prior_is_fitted_to_the_codes_of_all_images(monkeypatch):
+    model, _ = small()
+    x = np.random.default_rng(0).standard_normal((1003, 4, 4, 2))
+    monkeypatch.setattr(PixelCNN, "fit", lambda k, levels, **settings: (k, levels, settings))
+    k, levels, settings = model.with_prior(x, rng=0, steps=7).prior
+    np.testing.assert_array_equal(k, model.encode(x))
+    assert levels == 5 and settings == {"rng": 0, "steps": 7}
 
 
 def test_it_learns_patterns_their_frequencies_and_to_sample_them():

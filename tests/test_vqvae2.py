@@ -77,8 +77,6 @@ def test_the_gradient_is_that_of_a_surrogate_with_constants_in_their_places(aver
     assert ("top_codebook.codewords" in trained) == (not averages)
     for name in trained:
         np.testing.assert_allclose(mine[name], expected[name], rtol=1e-7, atol=1e-9, err_msg=name)
-    assert not averages or type(model.top_codebook) is type(model.bottom_codebook) is AveragedCodebook
-    assert averages or type(model.top_codebook) is type(model.bottom_codebook) is Codebook
 
 
 # ---- Priors ----
@@ -133,7 +131,29 @@ def test_priors_of_unequal_sizes_when_all_codes_are_equally_likely():
     np.testing.assert_allclose(model.log_prior(model.encode(x)), -2 * np.log(3) - 8 * np.log(5))
 
 
+def test_the_priors_are_fitted_to_the_codes_of_all_images(monkeypatch):
+    model, _ = small()
+    x = np.random.default_rng(0).standard_normal((1003, 4, 8, 1))
+    monkeypatch.setattr(PixelCNN, "fit", lambda k, levels, **settings: (k, levels, settings))
+    fitted = model.with_prior(x, rng=0, steps=7)
+    (top, k_top, settings), (bottom, k_bottom, more) = fitted.top_prior, fitted.bottom_prior
+    np.testing.assert_array_equal(top, model.encode(x)[0])
+    np.testing.assert_array_equal(bottom, model.encode(x)[1])
+    np.testing.assert_array_equal(more.pop("context"), model.context(top))
+    assert (k_top, k_bottom) == (3, 5) and settings == more == {"rng": 0, "steps": 7}
+
+
 # ---- Training ----
+@pytest.mark.parametrize(("averages", "kind"), [(True, AveragedCodebook), (False, Codebook)])
+def test_fit_makes_what_is_asked_for(averages, kind):
+    settings = {"sizes": (6, 7), "width": 3, "widths": (4,), "top_widths": (5, 4), "averages": averages, "beta": 0.7}
+    x = np.ones((8, 8, 16, 2))
+    model = VQVAE2.fit(x, rng=np.random.default_rng(0), steps=0, prior_steps=0, progress=False, **settings)
+    assert type(model.top_codebook) is type(model.bottom_codebook) is kind and model.beta == 0.7 and model.event == (8, 16, 2)
+    assert [b.codewords.shape for b in (model.top_codebook, model.bottom_codebook)] == [(6, 3), (7, 3)]
+    assert [k.shape for k in model.encode(x)] == [(8, 1, 2), (8, 4, 8)] and model.variance.dtype == np.float64
+
+
 def test_it_learns_patterns_and_to_sample_them():
     """Each image is one of two wholes with one of two details: the prior has to know which go together (three of four do)."""
     g = np.random.default_rng(0)
