@@ -140,7 +140,7 @@ def test_it_learns_each_class():
     y = rng.integers(3, size=3000)
     centers, spread = np.array([[-2.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), np.array([0.1, 0.5, 0.3])
     x = (centers[y] + spread[y, None] * rng.standard_normal((3000, 2))).astype(np.float32)
-    gan = ConditionalGAN.fit(x, y, rng=rng, latent=4, hidden=(32, 32), steps=1200, progress=False)
+    gan = ConditionalGAN.fit(x, y, rng=rng, latent=8, hidden=(64, 64), steps=1200, progress=False)
     for c in range(3):
         found = gan.sample(1000, rng, labels=np.full(1000, c))
         np.testing.assert_allclose(found.mean(0), centers[c], atol=0.35)
