@@ -24,6 +24,10 @@ an optimal plan the best critic has slope 1 everywhere, so the penalty looks the
     critic's loss = f(G(z)) − f(x) + λ penalty                                                            (7)
     generator's loss = −f(G(z))                                                                           (8)
 
+A penalty does not forbid slope but sells it. Of f = s f*, with f* the best critic in (1), (7) is −s W₁ + λ (s − 1)², least at
+
+    s = 1 + W₁/2λ,   a gap of s W₁                                                                        (9)
+
 The generator moves once for several steps of the critic, which must be near its maximum to say anything about (1).
 """
 
@@ -98,8 +102,13 @@ def gradient_penalty(f, x):
     return (gradient_norm(f, x) - 1) ** 2  # (6)
 
 
+def penalised_slope(w1, penalty):
+    """The slope at which a critic settles that weighs its penalty by λ."""
+    return 1 + w1 / (2 * penalty)  # (9)
+
+
 def critic_loss(f, real, fake, penalty=0.0):
-    """What the critic minimises, (n,), for a penalty that is already weighted."""
+    """What the critic minimises, (n,), for a penalty that has its weight λ."""
     return f(fake) - f(real) + penalty  # (7)
 
 
@@ -204,7 +213,7 @@ class WGAN:
         """Train both players; returns the model, with its history.
 
         x (n, *event) is float, with n ≥ batch_size. steps counts steps of the critic; at each n_critic-th the generator makes one.
-        penalty is λ, of constraint "gradient_penalty"; clip is c, of "clip". optimizer: by default Adam(1e-3, b1=0.5, b2=0.9), or
+        penalty is λ, of constraint "gradient_penalty"; clip is c, of "clip". optimizer: by default Adam(1e-3, b1=0, b2=0.9), or
         RMSProp(5e-5) with "clip", as momentum harms there; the generator's is the same unless given. With ema=EMA(decay) the
         generator returned is an average over its steps.
         The rest goes to `minigen.train.run`. Raises ValueError or TypeError for arguments that do not fit.
@@ -216,7 +225,7 @@ class WGAN:
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} is {value!r}; expected a number > 0")
         model = cls.init(rng, x.shape[1:], latent, hidden, network, constraint, activation, output, x.dtype)
-        optimizer = optimizer or (RMSProp(5e-5) if constraint == "clip" else Adam(1e-3, b1=0.5, b2=0.9))
+        optimizer = optimizer or (RMSProp(5e-5) if constraint == "clip" else Adam(1e-3, b1=0.0, b2=0.9))
         critic, generator = Learner.of(model.critic, optimizer), Learner.of(model.generator, generator_optimizer or optimizer)
         penalties = np.zeros_like(critic.vector, shape=steps)
         average = ema.init(generator.vector) if ema else {}
