@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.models import GMM, KDE, MADE, PPCA, VAE, VQVAE, VQVAE2, KMeans, PixelCNN
-from minigen.optim import Adam, cosine
+from minigen.functions import sigmoid
+from minigen.models import GAN, GMM, KDE, MADE, PPCA, VAE, VQVAE, VQVAE2, WGAN, ConditionalGAN, KMeans, PixelCNN
+from minigen.optim import EMA, Adam, cosine
 
 
 def best_on_validation(candidates, fit, validation, deadline):
@@ -154,7 +155,48 @@ def fit_pixelcnn(data, rng, quick, deadline):
     return model, model.log_prob, "exact", f"1 + {layers} layers of width 32"
 
 
+def gan_settings(data, quick, deadline):
+    """What fits of GANs share: points want depth and large batches, images a sigmoid and, where they are large, wide networks."""
+    d = data.train.shape[1]
+    settings = {"seconds": max(1.0, deadline - time.perf_counter()), "steps": 400 if quick else 4000}
+    if d == 2:
+        return {**settings, "latent": 8, "hidden": (64, 64, 64), "batch_size": 256}
+    large = {"latent": 64, "hidden": (512, 256), "steps": 100 if quick else 1500} if d > 100 else {}
+    return {**settings, "output": sigmoid, **large}
+
+
+def fit_gan(data, rng, quick, deadline):
+    """A GAN with the non-saturating loss and a penalty on the critic's slope: it draws, but gives no likelihood."""
+    model = GAN.fit(data.more, rng=rng, progress="GAN", **gan_settings(data, quick, deadline))
+    return model, None, "—", f"{model.latent} latents"
+
+
+def fit_conditional_gan(data, rng, quick, deadline):
+    """A GAN of labelled data, whose labels are drawn by their frequency."""
+    if data.labels is None:
+        return None
+    labels = np.concatenate([data.labels] * (len(data.more) // len(data.train)))
+    model = ConditionalGAN.fit(data.more, labels, rng=rng, progress="conditional GAN", **gan_settings(data, quick, deadline))
+    return model, None, "—", f"{model.latent} latents and the label"
+
+
+def fit_wgan(data, rng, quick, deadline):
+    """A Wasserstein GAN with the gradient penalty: it draws, but gives no likelihood."""
+    d = data.train.shape[1]
+    latent, hidden = (2, (64, 64, 64)) if d == 2 else (10, (192, 192)) if d <= 100 else (32, (400, 400))
+    settings = {"batch_size": 128} if data.levels is None else {"output": sigmoid}
+    steps = 600 if quick else 5000 if d <= 100 else 2500
+    adam = lambda steps: Adam(cosine(2e-3, steps), b1=0.0, b2=0.9)
+    seconds = max(1.0, deadline - time.perf_counter())
+    model = WGAN.fit(
+        data.more, rng=rng, latent=latent, hidden=hidden, penalty=1.0, n_critic=2, steps=steps, optimizer=adam(steps),
+        generator_optimizer=adam(steps // 2), ema=EMA(0.995), seconds=seconds, progress="WGAN-GP", **settings,
+    )  # fmt: skip
+    return model, None, "—", f"{latent} latents, hidden {hidden}"
+
+
 FAMILIES = {
     "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae,
-    "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
+    "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "GAN": fit_gan, "conditional GAN": fit_conditional_gan,
+    "WGAN-GP": fit_wgan, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
 }  # fmt: skip
