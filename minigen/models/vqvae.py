@@ -2,7 +2,7 @@
 
 An encoder network turns an image x of D numbers into a map of h × w vectors z. The nearest codewords e_k of a codebook take their
 places (the chapter `codebook`), which leaves of the image the map k of integers. A decoder network turns the codewords, with the
-gradient of z in place of their own, into an image x̂.
+gradient of z in place of their own, into an image x̂. ‖·‖² sums over all of an image or map; sg(·) has the derivative 0.
 
     log p(x|k) = −½ ‖x − x̂‖²/τ² − ½ D log 2πτ²,   one τ for all pixels                                    (1)
     loss = −log p(x|k) + ‖sg(z) − e_k‖² + β ‖z − sg(e_k)‖²                                                (2)
