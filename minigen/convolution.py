@@ -64,9 +64,10 @@ def frame(x, windows, fill, out=None):
 
 def view(framed, windows):
     """The windows of a frame as a view (n, *size, *kernel, C) that is not to be written to."""
-    (sh, sw), (dh, dw) = windows.stride, windows.dilation
-    v = np.lib.stride_tricks.sliding_window_view(framed, windows.reach, axis=(1, 2))
-    return np.transpose(v[:, ::sh, ::sw, :, ::dh, ::dw], (0, 1, 2, 4, 5, 3))
+    (sh, sw), (dh, dw), (n, h, w, c) = windows.stride, windows.dilation, framed.strides
+    shape = (len(framed), *windows.size, *windows.kernel, framed.shape[3])
+    as_strided = array_module(framed).lib.stride_tricks.as_strided  # no function of NumPy that dispatches
+    return as_strided(framed, shape, (n, sh * h, sw * w, dh * h, dw * w, c))
 
 
 def columns(framed, windows, groups):

@@ -43,7 +43,10 @@ def max_pool(x, size=2, stride=None, padding="valid"):
 def avg_pool(x, size=2, stride=None, padding="valid"):
     """The mean over the pixels of windows that lie inside the image; stride = size by default."""
     expect_images("avg_pool", x)
-    windows = layout(x.shape[1:3], pair("size", size), stride or size, padding, 1)
+    (n, h, w, c), (a, b) = x.shape, pair("size", size)
+    if stride is None and h % a == w % b == 0:  # the windows tile the image: most uses, and the quickest
+        return np.mean(np.reshape(x, (n, h // a, a, w // b, b, c)), axis=(2, 4))
+    windows = layout((h, w), (a, b), stride or size, padding, 1)
     inside = patches(np.ones_like(x, shape=(1, *x.shape[1:3], 1)), windows, 0.0)
     return np.sum(patches(x, windows, 0.0), axis=(3, 4)) / np.sum(inside, axis=(3, 4))
 
