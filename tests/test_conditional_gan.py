@@ -90,6 +90,8 @@ def test_labels_are_drawn_by_their_frequency():
     )
     np.testing.assert_allclose(fitted.frequencies, np.array([10, 20, 30, 4]) / 64)
     assert fitted.frequencies.dtype == np.float32
+    rounded = ConditionalGAN.init(np.random.default_rng(0), (1,), np.array([0.3, 0.3]), 2, 2, hidden=(2,))
+    assert set(rounded.draw_labels(1000, np.random.default_rng(0)).tolist()) == {0, 1}, "a sum below 1 makes no third class"
     zero = ConditionalGAN.init(np.random.default_rng(0), (1,), np.array([0.0, 1.0, 0.0]), 2, 2, hidden=(2,))
     assert set(zero.draw_labels(1000, np.random.default_rng(0)).tolist()) == {1}
 

@@ -29,7 +29,7 @@ Training GANs", theorem 2.5). Its first term charges for samples where p is smal
 
 Two players need not converge. In the smallest game p = δ(x), q = δ(x − θ) and f(x) = ψ x: the step directions of θ and ψ are, near
 their equilibrium (0, 0), a linear map with the eigenvalues λ (Mescheder, Geiger & Nowozin 2018, "Which Training Methods for GANs do
-actually Converge?", §2 and §4). Without a penalty, γ = 0, they are ±i/2: the players circle for ever. A penalty on the critic's
+actually Converge?", §2 and §4). Without a penalty, γ = 0, they are ±i/2: the players circle it. A penalty on the critic's
 slope at real data ("R1") makes Re λ < 0. It also keeps the critic from being so steep that the generator sees one mode only.
 
     critic's loss = −V + ½ γ E_p ‖∇f(x)‖²                                                                 (9)
@@ -73,9 +73,10 @@ def optimal_logits(log_p, log_q):
 
 
 def optimal_value(log_p, log_q, cell):
-    """V(f*, q) of two densities given on a grid whose points stand for volumes `cell`; where a density is 0 its log is −∞."""
+    """V(f*, q) of two densities given on a grid whose points stand for volumes `cell`."""
+    log_p, log_q = np.maximum(log_p, -1e4), np.maximum(log_q, -1e4)  # where a density is 0, 0 · (−∞) would not be 0
     log_m = np.logaddexp(log_p, log_q) - math.log(2)
-    kl = lambda log_a: np.sum(np.exp(log_a) * np.where(log_a > -np.inf, log_a - np.where(log_m > -np.inf, log_m, 0), 0)) * cell
+    kl = lambda log_a: np.sum(np.exp(log_a) * (log_a - log_m)) * cell
     return kl(log_p) + kl(log_q) - LOG_4  # (3)
 
 
