@@ -24,7 +24,8 @@ an optimal plan the best critic has slope 1 everywhere, so the penalty looks the
     critic's loss = f(G(z)) − f(x) + λ penalty                                                            (7)
     generator's loss = −f(G(z))                                                                           (8)
 
-A penalty does not forbid slope but sells it. Of f = s f*, with f* the best critic in (1), (7) is −s W₁ + λ (s − 1)², least at
+A penalty does not forbid slope but sells it. Of f = s f*, with f* the best critic in (1) and of slope 1 at all x̂, the mean of (7) is
+−s W₁ + λ (s − 1)², least at
 
     s = 1 + W₁/2λ,   a gap of s W₁                                                                        (9)
 
@@ -45,7 +46,7 @@ from minigen.functions import relu, softplus
 from minigen.nn import MLP, ConvDecoder, ConvEncoder, ResidualDecoder, ResidualEncoder
 from minigen.optim import Adam, RMSProp
 from minigen.train import Learner, run
-from minigen.tree import leaves, ravel
+from minigen.tree import leaves, ravel, tree_map
 
 CONSTRAINTS, NETWORKS = ("clip", "gradient_penalty"), ("mlp", "conv", "residual")
 LOG_2 = 0.6931471805599453
@@ -225,9 +226,10 @@ class WGAN:
             if not 0 < value < math.inf:
                 raise ValueError(f"{name} is {value!r}; expected a number > 0")
         model = cls.init(rng, x.shape[1:], latent, hidden, network, constraint, activation, output, x.dtype)
+        model = tree_map(lambda w: like(x, w), model)
         optimizer = optimizer or (RMSProp(5e-5) if constraint == "clip" else Adam(1e-3, b1=0.0, b2=0.9))
         critic, generator = Learner.of(model.critic, optimizer), Learner.of(model.generator, generator_optimizer or optimizer)
-        penalties = np.zeros_like(critic.vector, shape=steps)
+        penalties = np.zeros_like(critic.vector, shape=max(steps, 0))
         average = ema.init(generator.vector) if ema else {}
 
         def loss(f, real, fake, eps):
