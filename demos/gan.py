@@ -209,13 +209,13 @@ def draw_arithmetic(axes, gan, rng, device, features):
     x = to_host(gan.generator(z))
     codes, ink, label = to_host(z), np.mean(x, axis=(1, 2, 3)), features.predict(x)
     differences = []
-    for c in range(10):
+    for c in np.unique(label):
         own, low, high = label == c, *np.quantile(ink[label == c], [0.25, 0.75])
-        differences.append(np.mean(codes[own & (ink > high)], axis=0) - np.mean(codes[own & (ink < low)], axis=0))
+        differences.append(np.mean(codes[own & (ink >= high)], axis=0) - np.mean(codes[own & (ink <= low)], axis=0))
     direction = np.mean(differences, axis=0)
     amounts = np.linspace(-2, 2, 7, dtype=np.float32)
     moved = [to_host(gan.generator(to_device(codes[:1000] + a * direction, device))) for a in amounts]
-    shown = np.stack(moved, axis=1)[[np.flatnonzero(label[:1000] == c)[0] for c in range(10)]]
+    shown = np.stack(moved, axis=1)[np.unique(label[:1000], return_index=True)[1]]
     show_images(axes, shown.reshape(-1, *x.shape[1:]), 7, "from − 2 to + 2 times bold − thin")
     kept = [float(np.mean(features.predict(m) == label[:1000])) for m in moved]
     return [float(np.mean(m)) for m in moved], min(kept)
