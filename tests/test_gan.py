@@ -10,21 +10,11 @@ from minigen import tree
 from minigen.autograd import grad, jacobian
 from minigen.backend import to_device, to_host
 from minigen.functions import sigmoid
-from minigen.models.gan import (
-    GAN,
-    LOG_4,
-    Critic,
-    critic_loss,
-    generator_loss,
-    logit_gradient,
-    optimal_logits,
-    optimal_value,
-    smallest_game,
-    value,
-)  # fmt: skip
-from minigen.nn import MLP, ConvDecoder, ConvEncoder
+from minigen.models.gan import GAN, critic_loss, generator_loss, logit_gradient, optimal_logits, optimal_value, smallest_game, value
+from minigen.nn import ConvDecoder, ConvEncoder
 from minigen.optim import EMA, SGD, Adam, cosine
 
+LOG_4 = math.log(4)
 LINE = np.linspace(-25, 25, 200_001)
 CELL = LINE[1] - LINE[0]
 MIXTURE = lambda x: np.logaddexp(stats.norm(-2, 0.5).logpdf(x), stats.norm(2, 0.7).logpdf(x)) - np.log(2)
@@ -53,7 +43,7 @@ def test_the_value_is_the_expected_log_probability_of_being_right():
     expected = np.mean(np.log(special.expit(real))) + np.mean(np.log(1 - special.expit(fake)))
     np.testing.assert_allclose(value(real, fake), expected, rtol=1e-12)
     np.testing.assert_allclose(value(np.array([-800.0]), np.array([900.0])), -1700)
-    assert value(np.zeros(2), np.zeros(3)) == -LOG_4 == -math.log(4)
+    assert value(np.zeros(2), np.zeros(3)) == -LOG_4
     gan, x = small()
     fake = gan.sample(6, rng)
     np.testing.assert_allclose(np.mean(critic_loss(gan.critic, x, fake)), -value(gan.critic(x), gan.critic(fake)))
@@ -79,7 +69,7 @@ def test_the_best_value_is_the_divergence(name):
     t = np.linspace(-25, 25, 70_001)
     p, q = np.exp(log_p(t)), np.exp(log_q(t))
     kl = lambda a: integrate.simpson(special.xlogy(a, a / (p / 2 + q / 2 + 1e-300)), x=t)
-    expected = kl(p) + kl(q) - math.log(4)
+    expected = kl(p) + kl(q) - LOG_4
     found = optimal_value(log_p(LINE), log_q(LINE), CELL)
     np.testing.assert_allclose(found, expected, atol=1e-7)
     f = optimal_logits(log_p(LINE), log_q(LINE))
@@ -117,9 +107,8 @@ def test_closed_gradients_are_those_of_the_losses(loss):
     f = np.array([-700.0, -20.0, -1.0, 0.0, 0.3, 5.0, 700.0])
     np.testing.assert_allclose(logit_gradient(f, loss), grad(lambda f: np.sum(generator_loss(f, loss)))(f), rtol=1e-12)
     h = 1e-5
-    np.testing.assert_allclose(
-        logit_gradient(f[2:6], loss), (generator_loss(f[2:6] + h, loss) - generator_loss(f[2:6] - h, loss)) / (2 * h), rtol=1e-8
-    )
+    differences = (generator_loss(f[2:6] + h, loss) - generator_loss(f[2:6] - h, loss)) / (2 * h)
+    np.testing.assert_allclose(logit_gradient(f[2:6], loss), differences, rtol=1e-8)
     sure_of_a_fake = logit_gradient(np.array([-20.0]), loss)
     assert abs(sure_of_a_fake) < 1e-8 if loss == "minimax" else abs(sure_of_a_fake + 1) < 1e-8
 
@@ -278,8 +267,7 @@ def test_same_on_every_device_in_float32(network, device):
     loss = lambda critic, x, fake: np.mean(critic_loss(critic, x, fake, 0.5))
     g, h = grad(loss)(there.critic, y, moved), grad(loss)(gan.critic, x, fake)
     assert all(type(a) is type(y) and a.dtype == np.float32 for a in tree.leaves(g))
-    for a, b in zip(tree.leaves(g), tree.leaves(h), strict=True):
-        np.testing.assert_allclose(to_host(a), b, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(tree.ravel(to_host(g))[0], tree.ravel(h)[0], rtol=1e-3, atol=1e-4)
     logits = there.critic(y)
     for closed in (value(logits, logits), optimal_value(logits, logits, 1.0), generator_loss(logits, "minimax"), logit_gradient(logits)):
         assert type(closed) is type(y) or (device == "cpu" and np.ndim(closed) == 0)
@@ -317,4 +305,3 @@ def test_a_critic_refuses_data_of_another_shape():
     gan, _ = small()
     with pytest.raises(ValueError, match=r"x has shape \(4, 3\); expected \(n, 2\)"):
         gan.critic(np.zeros((4, 3)))
-    assert Critic(MLP.init(np.random.default_rng(0), [4, 1]), (2, 2)).features(np.zeros((3, 2, 2))).shape == (3, 1)
