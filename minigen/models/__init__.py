@@ -5,7 +5,9 @@ from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
 from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
+from minigen.models.language import RNNLanguageModel, TransformerLM
 from minigen.models.made import MADE
+from minigen.models.ngram import NGram
 from minigen.models.pca import PCA
 from minigen.models.pixelcnn import PixelCNN
 from minigen.models.pixelrnn import PixelRNN
@@ -15,4 +17,22 @@ from minigen.models.vqvae import VQVAE
 from minigen.models.vqvae2 import VQVAE2
 from minigen.models.wgan import WGAN
 
-__all__ = ["GAN", "GMM", "KDE", "MADE", "PCA", "PPCA", "VAE", "VQVAE", "VQVAE2", "WGAN", "ConditionalGAN", "KMeans", "PixelCNN", "PixelRNN"]
+__all__ = [
+    "GAN",
+    "GMM",
+    "KDE",
+    "MADE",
+    "PCA",
+    "PPCA",
+    "VAE",
+    "VQVAE",
+    "VQVAE2",
+    "WGAN",
+    "ConditionalGAN",
+    "KMeans",
+    "NGram",
+    "PixelCNN",
+    "PixelRNN",
+    "RNNLanguageModel",
+    "TransformerLM",
+]
