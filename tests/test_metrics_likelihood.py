@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigen import Tensor, grad, to_device, to_host
-from minigen.metrics import Estimate, bits_per_dim, dequantize, iwae_bound, mean_and_error, nll, perplexity
+from minigen.metrics import (
+    Estimate,
+    bits_per_dim,
+    dequantize,
+    generalisation_gap,
+    iwae_bound,
+    kl_on_data,
+    log_prob_by_quadrature,
+    mean_and_error,
+    nll,
+    perplexity,
+)
 from minigen.testing import check_gradients
 
 VALUES = [-1.0, -2.5, -4.0, 0.5, -0.25]
@@ -217,3 +228,59 @@ T = Tensor(np.zeros(2))
 def test_wrong_arguments_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.verifies("likelihood.7")
+def test_kl_on_data_is_the_divergence(device):
+    # every datum as often as p says: the mean over data is the sum that defines KL
+    p, q = np.array([0.5, 0.25, 0.25]), np.array([0.2, 0.2, 0.6])
+    data = np.array([0, 0, 1, 2])
+    log_p, log_q = to_device((np.log(p)[data], np.log(q)[data]), device)
+    got = kl_on_data(log_p, log_q)
+    assert got.mean == pytest.approx(np.sum(p * np.log(p / q)))
+    assert got.standard_error == pytest.approx(statistics.stdev(np.log(p / q)[data]) / 2)
+    assert kl_on_data(log_p, to_device(np.array([0.0, -np.inf, 0.0, 0.0]), device)).mean == math.inf
+
+
+def test_kl_on_data_refuses_what_p_cannot_have_drawn():
+    with pytest.raises(ValueError, match="log_p has entries of −∞"):
+        kl_on_data(np.array([0.0, -np.inf]), np.zeros(2))
+    with pytest.raises(ValueError, match=r"log_p has shape \(2,\) and log_q \(3,\)"):
+        kl_on_data(np.zeros(2), np.zeros(3))
+
+
+@pytest.mark.verifies("likelihood.8")
+def test_the_gap_is_what_is_lost_on_new_data():
+    gap = generalisation_gap(np.array([-1.0, -2.0, -3.0]), np.array([-4.0, -7.0]))
+    assert gap == (pytest.approx(3.5), pytest.approx(math.sqrt(1 / 3 + 9 / 4)))
+
+
+@pytest.mark.parametrize("latent", [1, 2, 3])
+@pytest.mark.verifies("likelihood.9")
+def test_quadrature_over_codes_of_a_linear_gaussian_model(latent, device):
+    # x = W z + μ + τ ε is N(μ, W Wᵀ + τ² I)
+    rng = np.random.default_rng(latent)
+    w, mu, tau, x = rng.normal(size=(latent, 4)), rng.normal(size=4), 1.2, rng.normal(size=(5, 4))
+
+    def log_likelihood(z):
+        mean = z @ to_device(w, device) + to_device(mu, device)
+        squares = np.sum((to_device(x, device) - mean[:, None]) ** 2, axis=-1)
+        return -0.5 * squares / tau**2 - 2 * math.log(2 * math.pi * tau**2)
+
+    cov = w.T @ w + tau**2 * np.eye(4)
+    d = x - mu
+    want = -0.5 * np.sum(d @ np.linalg.inv(cov) * d, axis=1) - 0.5 * np.linalg.slogdet(2 * math.pi * cov)[1]
+    got = log_prob_by_quadrature(log_likelihood, latent, 50, like=to_device(x, device))
+    np.testing.assert_allclose(to_host(got), want, rtol=1e-6)
+
+
+def test_quadrature_with_many_points_and_its_errors():
+    moments = lambda z: np.log(z**8 + 1e-300)  # E z⁸ = 105
+    assert log_prob_by_quadrature(moments, 1, 250) == pytest.approx(math.log(105))
+    assert log_prob_by_quadrature(moments, 1, 5) == pytest.approx(math.log(105))
+    with pytest.raises(ValueError, match="latent is 4; expected 1, 2 or 3"):
+        log_prob_by_quadrature(moments, 4)
+    with pytest.raises(ValueError, match="points is 251; expected at most 250"):
+        log_prob_by_quadrature(moments, 1, 251)
+    with pytest.raises(ValueError, match="points is 0"):
+        log_prob_by_quadrature(moments, 1, 0)

@@ -19,7 +19,18 @@ from minigen.metrics.frechet import (
     spatial_frechet_distance,
 )
 from minigen.metrics.inception import inception_score
-from minigen.metrics.likelihood import Estimate, bits_per_dim, dequantize, iwae_bound, mean_and_error, nll, perplexity
+from minigen.metrics.likelihood import (
+    Estimate,
+    bits_per_dim,
+    dequantize,
+    generalisation_gap,
+    iwae_bound,
+    kl_on_data,
+    log_prob_by_quadrature,
+    mean_and_error,
+    nll,
+    perplexity,
+)
 from minigen.metrics.manifold import (
     DensityCoverage,
     ManifoldScores,
@@ -54,9 +65,10 @@ __all__ = [
     "PrecisionRecall", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox", "bits_per_dim",
     "class_statistics", "classifier_two_sample_test", "cubic_kernel", "data_copying_test", "density_coverage", "dequantize",
     "eta_squared", "expected_coverage", "expected_frechet_distance", "expected_mode_quality", "f_scores", "frechet_distance",
-    "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel", "inception_score", "iwae_bound", "kernel_distance",
-    "knn_two_sample_test", "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score",
-    "mmd2", "mmd_test", "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms",
-    "precision_recall", "r_squared", "rank_correlation", "realism", "rejection_threshold", "relative_scores", "roc", "sinkhorn",
-    "sliced_wasserstein", "spatial_frechet_distance", "train_features", "variance_shares", "vendi_score", "wasserstein",
+    "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel", "generalisation_gap", "inception_score", "iwae_bound",
+    "kernel_distance", "kl_on_data", "knn_two_sample_test", "log_prob_by_quadrature", "manifold_scores", "mean_and_error",
+    "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test", "mode_scores", "nearest_neighbours", "nll",
+    "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared", "rank_correlation", "realism",
+    "rejection_threshold", "relative_scores", "roc", "sinkhorn", "sliced_wasserstein", "spatial_frechet_distance", "train_features",
+    "variance_shares", "vendi_score", "wasserstein",
 ]  # fmt: skip

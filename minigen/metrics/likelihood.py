@@ -9,6 +9,9 @@ data that the density sees; log-weights log wₖ = log p(x, zₖ) − log q(zₖ
     bits per dimension = (NLL − D log Δ) / (D log 2)                                                     (4)
     x = (k + u) / L,  u ~ U[0, 1)                                                                        (5)
     log (1/K) Σₖ wₖ ≤ log p(x) in expectation, and not below the bound with fewer weights                (6)
+    KL(p ‖ q) = E_p[log p(x) − log q(x)], by the mean over data drawn from p                             (7)
+    gap = NLL on test data − NLL on training data, with error √(error² + error²)                         (8)
+    log p(x) = log ∫ p(x|z) N(z; 0, I) dz ≈ log Σₖ vₖ p(x|zₖ),   zₖ and vₖ of Gauss and Hermite           (9)
 
 (4) gives a density the units of a discrete model: by Jensen's inequality a density of data dequantised by (5), where Δ = 1/L,
 bounds the log-probability of the levels from below (Theis, van den Oord & Bethge 2016, "A note on the evaluation of generative
@@ -19,12 +22,14 @@ A likelihood says little about samples, nor they about it (Theis et al., §3.2):
 almost only noise, yet its log-likelihood is at most log 100 ≈ 4.6 nats lower, which in many dimensions is nothing.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from minigen.checks import as_floats
+from minigen.backend import like as on_device
+from minigen.checks import as_floats, check_count
 from minigen.functions import logsumexp
 
 
@@ -124,3 +129,49 @@ def iwae_bound(log_weights, axis=0):
     if log_weights.ndim == 0 or log_weights.shape[axis] < 1:
         raise ValueError(f"log_weights has shape {log_weights.shape}; expected K ≥ 1 weights along axis {axis}")
     return logsumexp(log_weights, axis=axis) - math.log(log_weights.shape[axis])  # (6)
+
+
+def kl_on_data(log_p, log_q):
+    """KL(p ‖ q) in nats from log_p and log_q (n,) of the same data, drawn from p, with its standard error: an Estimate.
+
+    A single term may be below 0, and so the mean; the divergence is not. Infinite where q gives a datum no probability. Raises
+    TypeError or ValueError for other shapes, or NaN, or a datum that p cannot have drawn.
+
+    >>> kl_on_data(np.log([0.5, 0.5]), np.log([0.25, 0.25])).mean.__round__(4)  # log 2
+    0.6931
+    """
+    log_p, log_q = as_floats(log_p, "log_p"), as_floats(log_q, "log_q")
+    if log_p.shape != log_q.shape:
+        raise ValueError(f"log_p has shape {log_p.shape} and log_q {log_q.shape}; expected the same, (n,)")
+    if not bool(np.all(log_p > -math.inf)):
+        raise ValueError("log_p has entries of −∞, which data drawn from p cannot have")
+    return mean_and_error(log_p - log_q, "log_p − log_q")  # (7)
+
+
+def generalisation_gap(log_prob_train, log_prob_test):
+    """How much worse a model is on test than on training data, in nats a datum: an Estimate; 0 for one that learned nothing by heart.
+
+    log_prob_train (n,) and log_prob_test (m,) are log-probabilities. Raises TypeError or ValueError for other shapes, or NaN.
+    """
+    train, test = nll(log_prob_train), nll(log_prob_test)
+    return Estimate(test.mean - train.mean, math.hypot(test.standard_error, train.standard_error))  # (8)
+
+
+def log_prob_by_quadrature(log_likelihood, latent, points=64, like=None):
+    """log p(x) (n,) of a model with a code z ~ N(0, I) of few dimensions, where log_likelihood(z (K, L)) gives log p(x|z), (K, n).
+
+    Exact where p(x|z) is a polynomial in z of degree < 2 · points, and good where it is smooth on the scale of the grid, whose
+    spacing is about 5/√points: a narrow p(x|z) wants many. `like` is an array in whose library and type the codes are made.
+    Raises ValueError unless latent is 1 … 3 and points at most 250, beyond which the weights leave the range of floats.
+    """
+    if latent not in (1, 2, 3):
+        raise ValueError(f"latent is {latent!r}; expected 1, 2 or 3: the grid has points ** latent codes")
+    check_count("points", points)
+    if points > 250:
+        raise ValueError(f"points is {points}; expected at most 250")
+    nodes, weights = np.polynomial.hermite_e.hermegauss(points)
+    grid = np.stack(np.meshgrid(*[nodes] * latent, indexing="ij"), axis=-1).reshape(-1, latent)
+    log_weight = functools.reduce(np.add.outer, [np.log(weights / np.sum(weights))] * latent).reshape(-1, 1)
+    if like is not None:
+        grid, log_weight = (on_device(like, a) for a in (grid, log_weight))
+    return logsumexp(log_weight + log_likelihood(grid), axis=0)  # (9)
