@@ -154,6 +154,11 @@ def draw_eight(axes, rng, steps, device):
 
 
 # %%
+def blockwise(f, x, size=250):
+    """f(x), so many rows at a time: convolutions of all of MNIST would not fit in memory."""
+    return np.concatenate([to_host(f(x[i : i + size])) for i in range(0, len(x), size)])
+
+
 def draw_digits(axes, rng, steps, device, full):
     """Train, draw the gap and samples; returns what was measured."""
     images, labels = mnist10k() if full else digits()
@@ -173,10 +178,11 @@ def draw_digits(axes, rng, steps, device, full):
             n_critic=2, steps=steps, batch_size=64, penalty=1.0, optimizer=Adam(cosine(1e-3 if full else 2e-3, steps), b1=0.0, b2=0.9),
             generator_optimizer=Adam(cosine(1e-3 if full else 2e-3, steps // 2), b1=0.0, b2=0.9), ema=EMA(0.995), progress=network,
         )  # fmt: skip
-        samples = to_host(wgan.sample(len(test), rng))
+        samples = blockwise(wgan.generator, wgan.noise(rng, len(test)))
         judge(samples, network)
+        scores = lambda x, wgan=wgan: blockwise(wgan.critic, to_device(x, device))
         for part, real in (("training", training), ("held_out", test)):
-            found[f"gap_{part}_{network}"] = float(chapter.gap(to_host(wgan.critic), real, samples))
+            found[f"gap_{part}_{network}"] = float(chapter.gap(scores, real, samples))
         gap = to_host(wgan.history["gap"])
         width = max(1, steps // 100)
         axes[0].plot(np.convolve(gap, np.ones(width) / width, "valid"), label=f"{network}, running mean")
