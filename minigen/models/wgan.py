@@ -214,9 +214,9 @@ class WGAN:
         """Train both players; returns the model, with its history.
 
         x (n, *event) is float, with n ≥ batch_size. steps counts steps of the critic; at each n_critic-th the generator makes one.
-        penalty is λ, of constraint "gradient_penalty"; clip is c, of "clip". optimizer: by default Adam(1e-3, b1=0, b2=0.9), or
-        RMSProp(5e-5) with "clip", as momentum harms there; the generator's is the same unless given. With ema=EMA(decay) the
-        generator returned is an average over its steps.
+        penalty is λ, of constraint "gradient_penalty" (on a line, D = 1, take a small one: there a slope turns only by way of 0, which
+        costs λ); clip is c, of "clip". optimizer: by default Adam(1e-3, b1=0, b2=0.9), or RMSProp(5e-5) with "clip", as momentum harms
+        there; the generator's is the same unless given. With ema=EMA(decay) the generator returned is an average over its steps.
         The rest goes to `minigen.train.run`. Raises ValueError or TypeError for arguments that do not fit.
         """
         check_count("batch_size", batch_size)
