@@ -12,6 +12,7 @@ import minigen
 from minigen.backend import cuda_problem, default_device, keep_memory
 
 HERE = Path(__file__).parent
+STUDY = "Answers are saved by the page to files; minigen.metrics.hype(minigen.study.load_judgements(*files)) sums them up."
 
 
 def demo_folder():
@@ -61,6 +62,12 @@ def build_parser():
     add_run_options(demo, {"quick": "at most ten seconds each", "full": "larger, meant for a GPU, where the demo has such a size"})
     doctor = commands.add_parser("doctor", help="versions, BLAS, threads, device, a self-test, what is missing")
     doctor.add_argument("--device", choices=("cpu", "cuda", "auto"), default="auto")
+    study = commands.add_parser("study", help="a page that asks people which images are real", description=STUDY)
+    study.add_argument("real", metavar="real.npz", help="real images: (n, H, W[, 1 or 3]), bytes or numbers in [0, 1]")
+    study.add_argument("fake", metavar="fake.npz", help="generated images of the same size")
+    study.add_argument("page", metavar="OUT.html", help="the page to be written")
+    study.add_argument("--count", type=int, default=50, help="images of each kind (default: %(default)s)")
+    study.add_argument("--seed", type=int, default=0)
     commands.add_parser("equations", help="every numbered equation, its lines of code and its tests")
     return parser
 
@@ -96,6 +103,10 @@ def main(arguments=None):
         from minigen import equations
 
         return equations.main()
+    if options.command == "study":
+        from minigen import study
+
+        return study.main(options.real, options.fake, options.page, options.count, options.seed)
     if options.device == "cuda" and (problem := cuda_problem()):
         print(f"--device cuda: {problem}", file=sys.stderr)
         return 2

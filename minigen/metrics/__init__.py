@@ -19,6 +19,7 @@ from minigen.metrics.frechet import (
     spatial_frechet_distance,
 )
 from minigen.metrics.inception import inception_score
+from minigen.metrics.judgements import Hype, Rate, hype
 from minigen.metrics.likelihood import (
     Estimate,
     bits_per_dim,
@@ -61,12 +62,12 @@ from minigen.metrics.two_sample import TestResult, classifier_two_sample_test, k
 from minigen.metrics.vendi import vendi_score
 
 __all__ = [
-    "PRD", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "ManifoldScores", "ModeScores", "Moments",
-    "PrecisionRecall", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox", "bits_per_dim",
+    "PRD", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "Hype", "ManifoldScores", "ModeScores", "Moments",
+    "PrecisionRecall", "Rate", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox", "bits_per_dim",
     "class_statistics", "classifier_two_sample_test", "cubic_kernel", "data_copying_test", "density_coverage", "dequantize",
     "eta_squared", "expected_coverage", "expected_frechet_distance", "expected_mode_quality", "f_scores", "frechet_distance",
-    "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel", "generalisation_gap", "inception_score", "iwae_bound",
-    "kernel_distance", "kl_on_data", "knn_two_sample_test", "log_prob_by_quadrature", "manifold_scores", "mean_and_error",
+    "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel", "generalisation_gap", "hype", "inception_score",
+    "iwae_bound", "kernel_distance", "kl_on_data", "knn_two_sample_test", "log_prob_by_quadrature", "manifold_scores", "mean_and_error",
     "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test", "mode_scores", "nearest_neighbours", "nll",
     "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared", "rank_correlation", "realism",
     "rejection_threshold", "relative_scores", "roc", "sinkhorn", "sliced_wasserstein", "spatial_frechet_distance", "train_features",
