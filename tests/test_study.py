@@ -56,6 +56,10 @@ def test_the_page_is_one_file_without_a_network():
     assert sum(i["real"] for i in inside["items"]) == 4 and len(inside["items"]) == 8
     assert page == study.make_page(REAL, FAKE, 4, seed=3) != study.make_page(REAL, FAKE, 4, seed=4)
     assert len({i["image"] for i in inside["items"]}) == 8
+    # neither which images nor their places say anything: both are drawn
+    drawn = [items(study.make_page(REAL, FAKE, 4, seed))["items"] for seed in range(8)]
+    assert len({frozenset(i["image"] for i in page) for page in drawn}) > 4
+    assert len({tuple(i["real"] for i in page) for page in drawn}) > 4
 
 
 def test_images_are_what_was_given():
@@ -77,8 +81,8 @@ def test_answers_by_keys_and_clicks_are_saved_and_read_back(tmp_path):
         page,
         """begin('Ann B');
         found.first = $('image').src; found.hidden = $('start').hidden;
-        press('ArrowRight'); $('fake').click(); press('Backspace'); found.undone = state.answers.length;
-        press('ArrowLeft'); $('real').click(); found.place = $('place').textContent; press('ArrowRight');
+        press('ArrowRight'); press('ArrowLeft'); press('Backspace'); found.undone = state.answers.length;
+        $('fake').click(); $('real').click(); found.place = $('place').textContent; press('ArrowLeft');
         found.end = !$('end').hidden; press('ArrowRight'); found.state = state;
         const link = save(); found.name = link.download; found.file = decodeURIComponent(link.href.split(',').slice(1).join(','));
         state = { study: STUDY.id, rater: '', answers: [] }; restore(found.file); found.again = state;
@@ -91,7 +95,7 @@ def test_answers_by_keys_and_clicks_are_saved_and_read_back(tmp_path):
     assert found["first"] == inside[found["order"][0]]["image"]
     answers = found["state"]["answers"]
     assert [a["item"] for a in answers] == found["order"]  # and nothing after the last
-    assert [a["said_real"] for a in answers] == [True, False, True, True]
+    assert [a["said_real"] for a in answers] == [True, False, True, False]
     assert [a["real"] for a in answers] == [inside[i]["real"] for i in found["order"]]
     assert json.loads(found["file"]) == found["state"] == found["again"] and found["name"] == "answers-Ann_B.json"
     (tmp_path / "a.json").write_text(found["file"])
