@@ -124,7 +124,7 @@ def mmd2(x, y, kernel=None, unbiased=True):
         return Estimate(float(within - between), math.nan)  # (3)
     within = np.sum(a) / (m * (m - 1)) + np.sum(b) / (n * (n - 1))
     error = math.nan if min(m, n) < 3 else float(np.sqrt(jackknife(a, c, n) + jackknife(b, d, m)))  # (8)
-    return Estimate(float(within - between), error)  # (2)
+    return Estimate(float(within - between), error)  # (1) (2)
 
 
 def kernel_distance(x, y, convention="minigen"):
