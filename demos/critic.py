@@ -8,9 +8,9 @@ from an image to a number, scores ten classes of images, eight of which it has n
 early in training, and is the training what does it? As a control, every number is also that of a critic that was not trained, or of
 the brightness of an image. (`critic_scores` goes on from here: what do the scores measure, do they last, and what are they good for?)
 
-By default images are 16 × 16 and trainings have a tenth of the text's epochs, which together take some minutes of a CPU. `full` is
-the text's own size: images of 64 × 64 and 10, 20, 100 and 200 epochs; it is meant for a GPU. Both have the text's 300 copies of each
-of the two classes in batches of 8, and an epoch is one pass of the critic over them: 75 of its steps.
+The trainings are the text's: from scratch for 10, 20, 100 and 200 epochs, 300 copies of each of the two classes, batches of 8; an
+epoch is one pass of the critic over them, 75 of its steps. By default images are 16 × 16 and networks small, which takes some minutes
+of a CPU; `full` is the text's own size of 64 × 64, meant for a GPU.
 """
 
 # %%
@@ -43,14 +43,15 @@ class Size:
     side: int  # of an image
     copies: int  # of each of the two classes that are trained on
     epochs: tuple  # of the trainings of different length, each from scratch
-    repeats: int  # trainings of the greatest length
+    repeats: int  # further trainings, for `critic_scores`
+    again: int  # their epochs
     hidden: tuple  # channels of the residual networks
     rate: float = 1e-3  # of Adam
 
 
 SIZES = {
-    "quick": Size(8, 40, (1, 2), 2, (8, 16)), "cpu": Size(16, 300, (1, 2, 10, 20), 4, (8, 16, 32)),
-    "full": Size(64, 300, (10, 20, 100, 200), 5, (32, 64, 128, 256), 2e-4),
+    "quick": Size(8, 40, (1, 2), 2, 2, (8, 16)), "cpu": Size(16, 300, (10, 20, 100, 200), 4, 20, (8, 16)),
+    "full": Size(64, 300, (10, 20, 100, 200), 5, 200, (32, 64, 128, 256), 2e-4),
 }  # fmt: skip
 
 

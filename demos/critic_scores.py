@@ -219,7 +219,7 @@ def main(quick=False, device="cpu", seed=0, out="out", full=False):
     (x_test, y, _), (labelled, labels, _) = (shapes(critic.COPIES, rng, size.side, TEST_CLASSES) for _ in range(2))
     calibration, _, _ = shapes(200, rng, size.side)
     untrained = [to_device(critic.without_training(rng, size), device) for _ in range(size.repeats)]
-    trained = [critic.train(to_device(x, device), size, size.epochs[-1], [seed, 100 + i]) for i in range(size.repeats)]
+    trained = [critic.train(to_device(x, device), size, size.again, [seed, 100 + i]) for i in range(size.repeats)]
     scores = lambda models: lambda x: np.column_stack([critic.score(model, x, device) for model in models])
 
     means, deviations = zip(*(class_statistics(s, y) for s in scores(trained)(x_test).T), strict=True)
