@@ -78,11 +78,11 @@ def fit_networks(k, levels, rng, quick, full, device):
     """The two networks, trained on pieces of the text k."""
     pieces = to_device(windows(k, LENGTH, LENGTH // 2), device)
     schedule = lambda lr, steps: Adam(warmup(cosine(lr, steps), steps // 10))
-    steps = 50 if quick else 5000 if full else 250
+    steps = 40 if quick else 5000 if full else 250
     size = {"hidden": 1024, "features": 128, "batch_size": 256} if full else {"hidden": 128, "batch_size": 32}
     rate = 2e-3 if full else 1e-2
     rnn = RNNLanguageModel.fit(pieces, levels, rng=rng, steps=steps, optimizer=schedule(rate, steps), progress="LSTM", **size)
-    steps = 50 if quick else 5000 if full else 720
+    steps = 40 if quick else 5000 if full else 720
     size = {"dim": 384, "blocks": 6, "heads": 6, "batch_size": 256} if full else {"dim": 64, "blocks": 2, "batch_size": 16}
     rate = 1e-3 if full else 1e-2
     transformer = TransformerLM.fit(pieces, levels, rng=rng, steps=steps, optimizer=schedule(rate, steps), progress="transformer", **size)

@@ -4,6 +4,8 @@ Statistical tests have fixed seeds and a false-alarm rate of 1e-6.
 """
 
 import itertools
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from scipy import special, stats
 from minigen import tree
 from minigen.autograd import grad, jacobian
 from minigen.backend import to_device, to_host
+from minigen.families import FAMILIES, OfLevels, levels_of
+from minigen.metrics import bits_per_dim
 from minigen.models.made import MADE, masks
 from minigen.optim import Adam, cosine
 from minigen.testing import check_causal, check_gradients
@@ -204,3 +208,30 @@ def test_bad_use_is_named():
         model.sample(-1, rng)
     with pytest.raises(TypeError, match="rng is None"):
         model.sample(1, None)
+
+
+# ---- In the comparison ----
+def test_a_model_of_levels_has_a_density_that_integrates_to_one():
+    """Over the unit square, cell by cell; and its bits per dimension are those of the levels themselves."""
+    model = OfLevels(lively((2, 1), 5), (2, 1), 5)
+    k = states((2, 1), 5)
+    rng = np.random.default_rng(0)
+    x = (k.reshape(25, 2) + rng.random((25, 2))) / 5
+    np.testing.assert_allclose(np.sum(np.exp(model.log_prob(x))) / 25, 1)
+    np.testing.assert_allclose(bits_per_dim(-model.log_prob(x), 2, cell=1 / 5), -model.model.log_prob(k) / (2 * np.log(2)), atol=1e-12)
+    sample = model.sample(50, np.random.default_rng(1))
+    assert sample.shape == (50, 2) and sample.dtype == np.float32
+    np.testing.assert_array_equal(np.floor(sample * 5), model.model.sample(50, np.random.default_rng(1))[..., 0])
+
+
+@pytest.mark.parametrize("name", ["MADE", "PixelCNN"])
+def test_families_are_of_levels(name):
+    """Data of levels gives their integers back; toys have none."""
+    rng = np.random.default_rng(0)
+    data = SimpleNamespace(levels=3, event=(2, 2, 1), train=(rng.integers(3, size=(64, 4)) + rng.random((64, 4), dtype=np.float32)) / 3)
+    model, log_prob, kind, _ = FAMILIES[name](data, rng, True, time.perf_counter() + 60)
+    assert kind == "exact" and 0 < np.mean(log_prob(data.train)) < 4 * np.log(3), "uniform levels have the density 1; it has learned some"
+    assert model.sample(3, rng).shape == (3, 4) and model.model.event == (2, 2, 1)
+    np.testing.assert_array_equal(levels_of(data).reshape(64, 4), np.floor(data.train * 3))
+    data.levels = None
+    assert FAMILIES[name](data, rng, True, time.perf_counter() + 60) is None
