@@ -56,9 +56,12 @@ def vendi_score(x, kernel="cosine", q=1.0, memory=4.0):
         u = normalised(x)
         gram = u.T @ u if d < n else u @ u.T  # (3)
     else:
-        gram = kernel(x, x).astype(np.float64)
-        if gram.shape != (n, n) or not bool(np.all(np.abs(np.diagonal(gram) - 1) < 1e-6)):
-            raise ValueError(f"kernel gave shape {gram.shape}; expected ({n}, {n}), with ones on the diagonal")
+        x = x.astype(np.float64)
+        gram = kernel(x, x)
+        if gram.shape != (n, n):
+            raise ValueError(f"kernel gave shape {gram.shape}; expected ({n}, {n})")
+        if not bool(np.all(np.abs(np.diagonal(gram) - 1) < 1e-6)):
+            raise ValueError("kernel(x, x) is not 1 for equal rows; expected ones on the diagonal")
     values = np.maximum(np.linalg.eigvalsh(gram), 0)
     values = values / np.sum(values)  # the sum is n
     if q == math.inf:
