@@ -47,7 +47,8 @@ def fit_all(k, levels, rng, quick, full):
         return {"PixelCNN": PixelCNN.fit(k, levels, rng=rng, progress="PixelCNN", **cnn)}
     made = schedule(4e-3, 80, 2.0) if quick else schedule(2e-3, 900, 2.0)
     rnn = schedule(6e-3, 35, 0.5) if quick else schedule(4e-3, 260, 0.5)
-    cnn = {"layers": 2} | schedule(6e-3, 60, 0.5) if quick else schedule(4e-3, 450, 0.5)
+    small = {"width": 24, "layers": 3, "reach": 2, "batch_size": 16}
+    cnn = {"layers": 2} | schedule(6e-3, 60, 0.5) if quick else small | schedule(4e-3, 1400, 0.5)
     return {
         "MADE": MADE.fit(k, levels, rng=rng, progress="MADE", **made),
         "PixelRNN": PixelRNN.fit(k, levels, rng=rng, progress="PixelRNN", **rnn),

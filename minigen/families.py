@@ -146,13 +146,11 @@ def fit_pixelcnn(data, rng, quick, deadline):
     k = levels_of(data)
     if k is None:
         return None
-    steps, layers = (60, 2) if quick else (380, 4)
+    steps, size = (60, {"width": 32, "layers": 2}) if quick else (900, {"width": 24, "layers": 3, "reach": 2, "batch_size": 16})
     optimizer, seconds = Adam(cosine(4e-3, steps), weight_decay=0.5), max(1.0, deadline - time.perf_counter())
-    cnn = PixelCNN.fit(
-        k, data.levels, rng=rng, width=32, layers=layers, steps=steps, optimizer=optimizer, seconds=seconds, progress="PixelCNN"
-    )  # fmt: skip
+    cnn = PixelCNN.fit(k, data.levels, rng=rng, steps=steps, optimizer=optimizer, seconds=seconds, progress="PixelCNN", **size)
     model = OfLevels(cnn, data.event, data.levels)
-    return model, model.log_prob, "exact", f"1 + {layers} layers of width 32"
+    return model, model.log_prob, "exact", f"1 + {size['layers']} layers of width {size['width']}"
 
 
 def gan_settings(data, quick, deadline):
