@@ -8,6 +8,7 @@ import pytest
 
 from minigen.autograd import primitive, stop_gradient, vjp_of
 from minigen.backend import to_device
+from minigen.functions import softmax
 from minigen.testing import (
     check_adjoint,
     check_gradients,
@@ -224,3 +225,10 @@ def test_numerical_derivatives_state_their_error():
             df, error = along(f, x, x)
             assert abs(df - x * slope(x)) <= 3 * error  # the checks allow ten times
             assert error <= 1e-7 * (1 + abs(x * slope(x)))
+
+
+def test_a_gradient_that_cancels_to_zero_is_right_to_rounding():
+    # a shift of all keys moves all logits alike, which softmax ignores: the terms of its gradient add up to 0 but for rounding
+    rng = np.random.default_rng(0)
+    q, k, b, v = (rng.normal(size=shape) for shape in ((4, 6), (5, 6), 6, (5, 3)))
+    check_gradients(lambda q, k, b: softmax(q @ (k + b).T) @ v, (q, k, b))
