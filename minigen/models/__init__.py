@@ -1,5 +1,6 @@
 """The models, one chapter a file."""
 
+from minigen.models.autoencoder import Autoencoder
 from minigen.models.conditional_gan import ConditionalGAN
 from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
@@ -28,6 +29,7 @@ __all__ = [
     "VQVAE",
     "VQVAE2",
     "WGAN",
+    "Autoencoder",
     "ConditionalGAN",
     "KMeans",
     "NGram",
