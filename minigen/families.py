@@ -60,6 +60,30 @@ def fit_gmm(data, rng, quick, deadline):
     return model, model.log_prob, "exact", f"{k} {covariance} components"
 
 
+@dataclass
+class GaussianCodes:
+    """An autoencoder whose codes are drawn from a Gaussian, with the mean and covariance of those that occur."""
+
+    model: object
+    codes: PPCA
+
+    def sample(self, n, rng):
+        """Decoded draws, (n, D)."""
+        return self.model.decode(self.codes.sample(n, rng))
+
+
+def fit_autoencoder(data, rng, quick, deadline):
+    """An autoencoder and a Gaussian over its codes; as a density it has no likelihood, its samples lie on a surface."""
+    if data.levels is None:
+        return None
+    latent, steps = 16, 200 if quick else 2500
+    model = Autoencoder.fit(
+        data.more, rng=rng, latent=latent, noise=0.1, steps=steps, optimizer=Adam(cosine(2e-3, steps), weight_decay=0.3),
+        seconds=max(1.0, deadline - time.perf_counter()), progress="autoencoder",
+    )  # fmt: skip
+    return GaussianCodes(model, PPCA.fit(model.encode(data.more), latent - 1)), None, "—", f"{latent} numbers, a Gaussian over codes"
+
+
 def fit_vae(data, rng, quick, deadline):
     """A VAE with a Gaussian decoder of learned variance."""
     d = data.train.shape[1]
@@ -194,7 +218,8 @@ def fit_wgan(data, rng, quick, deadline):
 
 
 FAMILIES = {
-    "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm, "VAE": fit_vae,
+    "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm,
+    "autoencoder": fit_autoencoder, "VAE": fit_vae,
     "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "GAN": fit_gan, "conditional GAN": fit_conditional_gan,
     "WGAN-GP": fit_wgan, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
 }  # fmt: skip
