@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigen.functions import sigmoid
-from minigen.models import GAN, GMM, KDE, MADE, PPCA, VAE, VQVAE, VQVAE2, WGAN, ConditionalGAN, KMeans, PixelCNN
+from minigen.models import GAN, GMM, KDE, MADE, PPCA, VAE, VQVAE, VQVAE2, WGAN, Autoencoder, ConditionalGAN, KMeans, PixelCNN
 from minigen.optim import EMA, Adam, cosine
 
 
