@@ -6,11 +6,18 @@ IDX, the format of MNIST (LeCun, Cortes, Burges), possibly inside gzip, every nu
     d₁ … dᵣ              r dimensions of four bytes
     data                 d₁ ⋯ dᵣ numbers, the last index running fastest, and nothing after them
 
+Safetensors, the format of many networks' weights (Hugging Face 2022), every number little-endian:
+
+    N                    eight bytes: the length of the header
+    header               N bytes of JSON: {name: {"dtype": …, "shape": […], "data_offsets": [start, stop]}, …}
+    data                 each array at its offsets, one after the other, and nothing between or after them
+
 A header is only a claim. Memory is taken as the data arrive, never because a header asks for it, and a file whose claim exceeds
 `max_bytes`, or what its length on the disk could hold, is refused unread.
 """
 
 import gzip
+import json
 import os
 import zipfile
 import zlib
@@ -21,6 +28,11 @@ import numpy as np
 
 FILES = Path(__file__).parent / "files"
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+SAFETENSORS_TYPES = {
+    "BOOL": "?", "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
+    "F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
+HEADER_BYTES = 10**8  # the most that the format allows
 CHUNK = 1 << 20
 DEFLATE_RATIO = 1032  # the most that deflate expands, whatever it is fed
 
@@ -144,4 +156,44 @@ def read_npz(archive, length, max_bytes):
             what = f"{member.filename} claims {dtype} data of shape {shape}"
             data = read_exactly(stream, prod(shape) * dtype.itemsize, what)
         arrays[member.filename.removesuffix(".npy")] = np.ndarray(shape, dtype, buffer=data, order="F" if fortran else "C")
+    return arrays
+
+
+def safetensors(path, max_bytes=1 << 30):
+    """{name: array}: all arrays of a safetensors file, in native byte order; bfloat16 becomes float32.
+
+    Raises FileNotFoundError, or ValueError that names the path and says what is wrong: not a regular file, no such header, arrays
+    that do not fill the file one after the other, a type that NumPy lacks, or more than max_bytes of data.
+    """
+    with open_regular(path) as file:
+        try:
+            return read_safetensors(file, os.fstat(file.fileno()).st_size, max_bytes)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:  # what odd JSON meets
+            raise ValueError(f"{path}: {error if isinstance(error, ValueError) else f'its header is damaged ({error!r})'}") from error
+
+
+def read_safetensors(file, length, max_bytes):
+    """The arrays of an open file that takes `length` bytes on the disk."""
+    n = int.from_bytes(file.read(8), "little")
+    if length < 8 or n > min(length - 8, HEADER_BYTES):
+        raise ValueError(f"no safetensors file: its header claims {n} bytes, of a file of {length}")
+    header = json.loads(file.read(n))
+    header.pop("__metadata__", None)
+    check_claim("its data take", length - 8 - n, length, max_bytes)
+    arrays, place = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        shape, (start, stop) = entry["shape"], entry["data_offsets"]
+        if entry["dtype"] not in SAFETENSORS_TYPES:
+            raise ValueError(f"{name} has type {entry['dtype']!r}; expected one of {', '.join(SAFETENSORS_TYPES)}")
+        dtype = np.dtype(SAFETENSORS_TYPES[entry["dtype"]])
+        if not all(type(d) is int and d >= 0 for d in [start, stop, *shape]) or len(shape) > 32:
+            raise ValueError(f"{name} has shape {shape} and offsets {start}, {stop}; expected at most 32 whole numbers ≥ 0")
+        if start != place or stop - start != prod(shape) * dtype.itemsize or stop > length - 8 - n:
+            raise ValueError(f"{name} claims {dtype} data of shape {shape} at {start} … {stop}, but the data before it end at {place}")
+        data = np.frombuffer(file.read(stop - start), dtype).reshape(shape)
+        if entry["dtype"] == "BF16":  # the upper half of a float32
+            data = (data.astype(np.uint32) << 16).view(np.float32)
+        arrays[name], place = data.astype(data.dtype.newbyteorder("="), copy=False), stop
+    if place != length - 8 - n:
+        raise ValueError(f"its arrays end at {place}, but {length - 8 - n} bytes of data follow the header")
     return arrays

@@ -6,6 +6,7 @@ from minigen.nn.attention import SelfAttention, TransformerBlock
 from minigen.nn.conv import Conv2d, ConvTranspose2d, ResBlock
 from minigen.nn.dense import MLP, Embedding, Linear
 from minigen.nn.images import ConvDecoder, ConvEncoder
+from minigen.nn.inception_v3 import InceptionV3
 from minigen.nn.masked import MaskedConv2d, MaskedLinear, degree_mask
 from minigen.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from minigen.nn.recurrent import GRU, LSTM
@@ -23,6 +24,7 @@ __all__ = [
     "ConvTranspose2d",
     "Embedding",
     "GroupNorm",
+    "InceptionV3",
     "LayerNorm",
     "Linear",
     "MaskedConv2d",
