@@ -85,7 +85,6 @@ def reference(state, x, fid):
     return features.numpy(), spatial.permute(0, 2, 3, 1).numpy(), F.linear(features, state["fc.weight"], state["fc.bias"]).numpy()
 
 
-@pytest.mark.verifies("inception_v3.1")
 def test_activations_are_those_of_pytorch_functions(case):
     pytest.importorskip("torch")
     state, network, x, found = case
@@ -145,9 +144,6 @@ def test_a_layer_is_a_convolution_and_a_batch_norm(case):
 # ---- Images of any size ----
 @pytest.mark.parametrize("centred", [False, True])
 @pytest.mark.parametrize("n, size", [(4, 7), (9, 5), (1, 3), (6, 6)])
-@pytest.mark.verifies("inception_v3.2")
-@pytest.mark.verifies("inception_v3.3")
-@pytest.mark.verifies("inception_v3.4")
 def test_interpolation_is_linear_between_rows(n, size, centred):
     x = np.random.default_rng(0).standard_normal(n)
     places = [(i + 0.5) * n / size - 0.5 if centred else i * n / size for i in range(size)]
