@@ -13,19 +13,23 @@ from minigen import tree
 from minigen.autograd import grad
 from minigen.backend import to_device, to_host
 from minigen.data import digits
+from minigen.distributions import DiscretizedLogistic
 from minigen.functions import log_sigmoid, logsumexp
-from minigen.models.vae import VAE, kl_bernoulli, kl_laplace, kl_normal, log_bernoulli, log_gaussian, log_prior
+from minigen.metrics import log_prob_by_quadrature
+from minigen.models import PPCA
+from minigen.models.vae import VAE, kl_bernoulli, kl_laplace, kl_normal, log_bernoulli, log_gaussian, log_logistic, log_prior
+from minigen.nn import MLP, Linear
 
 Z = 4.9
-PAIRS = [(p, l) for p in ("normal", "laplace", "bernoulli") for l in ("bernoulli", "gaussian")]
+PAIRS = [(p, l) for p in ("normal", "laplace", "bernoulli") for l in ("bernoulli", "gaussian", "logistic")]
 
 
 def small(prior, likelihood, latent=1, d=3, seed=0):
     """An untrained float64 model with lively weights, and data for it."""
     rng = np.random.default_rng(seed)
-    vae = VAE.init(rng, (d,), latent, (5,), prior, likelihood, dtype=np.float64, activation=np.tanh)
+    vae = VAE.init(rng, (d,), latent, (5,), prior, likelihood, dtype=np.float64, activation=np.tanh, levels=5)
     x = rng.standard_normal((4, d))
-    return vae, (x > 0).astype(float) if likelihood == "bernoulli" else 0.5 * x
+    return vae, {"bernoulli": (x > 0).astype(float), "gaussian": 0.5 * x, "logistic": np.rint(4 / (1 + np.exp(-x))) / 4}[likelihood]
 
 
 def family(prior):
@@ -114,6 +118,25 @@ def test_log_weights_are_their_definition(prior, likelihood):
         log_q = family(prior)(h[:, :2], np.exp(h[:, 2:])).logpdf(z)
     expected = vae.log_likelihood(x, z) + log_prior(z, prior) - log_q.sum(-1)
     np.testing.assert_allclose(vae.log_weights(x, eps), expected, rtol=1e-9)
+
+
+@pytest.mark.verifies("vae.12")
+@pytest.mark.parametrize("levels", [2, 5, 256])
+def test_the_rounded_logistic_sums_to_one_and_is_the_distribution_of_that_name(levels):
+    rng = np.random.default_rng(0)
+    location, log_scale = rng.standard_normal((2, 7))
+    log_scale = 2 * log_scale - 2
+    k = np.arange(levels) / (levels - 1)
+    log_p = log_logistic(k[:, None, None], location[:, None], log_scale[:, None], levels)
+    np.testing.assert_allclose(np.exp(log_p).sum(0), 1, rtol=1e-9)
+    half = 0.5 / (levels - 1)
+    cdf = lambda x: stats.logistic.cdf(x, location, np.exp(log_scale))
+    want = np.stack([np.where(x == 1, 1, cdf(x + half)) - np.where(x == 0, 0, cdf(x - half)) for x in k])
+    np.testing.assert_allclose(np.exp(log_p), want, rtol=1e-6, atol=1e-13)
+    dist = DiscretizedLogistic(location, np.exp(log_scale), levels)
+    np.testing.assert_allclose(log_p, dist.log_prob(k[:, None]), rtol=1e-9)
+    far = log_logistic(np.array([[0.5]], np.float32), np.array([[30.0]], np.float32), np.array([[-2.0]], np.float32), 3)
+    np.testing.assert_allclose(far, DiscretizedLogistic(np.array([30.0]), np.exp([-2.0]), 3).log_prob(np.array([0.5])), rtol=1e-5)
 
 
 # ---- Bounds ----
@@ -217,14 +240,16 @@ def test_one_binary_sample_has_no_gradient_and_says_so():
 
 # ---- Samples, codes ----
 @pytest.mark.parametrize("prior", ["normal", "laplace", "bernoulli"])
-def test_samples_have_the_models_own_probabilities(prior):
-    vae, _ = small(prior, "bernoulli")
-    states = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
+@pytest.mark.parametrize(("likelihood", "levels", "d"), [("bernoulli", 2, 3), ("logistic", 5, 2)])
+def test_samples_have_the_models_own_probabilities(prior, likelihood, levels, d):
+    vae, _ = small(prior, likelihood, d=d)
+    states = np.array(list(itertools.product(np.arange(levels) / (levels - 1), repeat=d)))
     p = np.exp(exact_log_prob(vae, states))
     np.testing.assert_allclose(p.sum(), 1, rtol=1e-6)
     n = 40_000
-    index = (vae.sample(n, np.random.default_rng(5)) @ [4, 2, 1]).astype(int)
-    assert stats.chisquare(np.bincount(index, minlength=8), n * p / p.sum()).pvalue > 1e-6
+    k = np.rint(vae.sample(n, np.random.default_rng(5)) * (levels - 1)).astype(int)
+    index = np.ravel_multi_index(k.T, [levels] * d)
+    assert stats.chisquare(np.bincount(index, minlength=levels**d), n * p / p.sum()).pvalue > 1e-6
 
 
 @pytest.mark.parametrize("prior", ["normal", "laplace"])
@@ -246,7 +271,56 @@ def test_encode_and_decode_are_means(prior, likelihood):
     assert np.all(np.abs(z.mean(0) - vae.encode(x)) < Z * z.std(0) / np.sqrt(len(z)) + 1e-12)
     np.testing.assert_array_equal(vae.reconstruct(x), vae.decode(vae.encode(x)))
     out = vae.decoder(vae.encode(x))
-    np.testing.assert_allclose(vae.decode(vae.encode(x)), 1 / (1 + np.exp(-out)) if likelihood == "bernoulli" else out[:, :3])
+    want = {"bernoulli": 1 / (1 + np.exp(-out)), "gaussian": out[:, :3], "logistic": np.clip(out[:, :3], 0, 1)}[likelihood]
+    np.testing.assert_allclose(vae.decode(vae.encode(x)), want)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "logistic"])
+def test_convolutions_give_the_same_verbs(likelihood, device):
+    rng = np.random.default_rng(0)
+    x = (rng.random((6, 4, 4, 2)) > 0.5).astype(np.float32)
+    vae = VAE.init(rng, (4, 4, 2), 3, (4, 5), likelihood=likelihood, network="conv", levels=5)
+    eps = vae.noise(rng, 6, 2)
+    there, y, noise = to_device((vae, x, eps), device)
+    for verb in ("elbo", "iwae"):
+        found = to_host(getattr(there, verb)(y, noise))
+        one_by_one = [getattr(vae, verb)(x[i : i + 1], eps[:, i : i + 1])[0] for i in range(6)]
+        np.testing.assert_allclose(found, one_by_one, rtol=1e-4)
+    assert there.sample(3, rng).shape == there.decode(noise[0][:3]).shape == (3, 4, 4, 2)
+    out = vae.decoder(eps)  # channels: all locations, then all log-scales
+    want = out if likelihood == "bernoulli" else out[..., :2]
+    np.testing.assert_allclose(vae.outputs(eps)[0].reshape(2, 6, 4, 4, 2), want)
+    fitted = VAE.fit(
+        y, rng=np.random.default_rng(1), latent=2, hidden=(3, 4), likelihood=likelihood, network="conv", levels=5, steps=3, progress=False
+    )
+    assert all(type(a) is type(y) and a.dtype == np.float32 for a in tree.leaves(fitted))
+
+
+@pytest.mark.verifies("vae.1")
+def test_with_a_linear_decoder_the_best_bound_is_the_exact_likelihood_of_ppca():
+    # p(x|z) = N(W z + μ, σ² I) has the posterior N(M⁻¹ Wᵀ(x − μ), σ² M⁻¹), M = WᵀW + σ² I: diagonal, as PPCA's W has orthogonal columns
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((500, 5)) @ rng.standard_normal((5, 5)) + 1
+    ppca = PPCA.fit(x, 2)
+    sigma2, m = float(ppca.noise_variance), ppca.W.T @ ppca.W + float(ppca.noise_variance) * np.eye(2)
+    encoding, log_std = ppca.W @ np.linalg.inv(m), 0.5 * np.log(sigma2 * np.diagonal(np.linalg.inv(m)))
+    zeros = np.zeros((5, 2))
+    encoder = MLP([Linear(np.concatenate([encoding, zeros], 1), np.concatenate([-ppca.mean @ encoding, log_std]))])
+    decoder = MLP([Linear(np.concatenate([ppca.W.T, zeros.T], 1), np.concatenate([ppca.mean, np.full(5, 0.5 * np.log(sigma2))]))])
+    vae = VAE(encoder, decoder, (5,), 2)
+    y = x[:6]
+    truth = ppca.log_prob(y)
+    by_quadrature = log_prob_by_quadrature(lambda z: vae.log_likelihood(y[:, None], z[None]).T, 2, 60)
+    np.testing.assert_allclose(by_quadrature, truth, rtol=1e-5)
+    for k in (1, 5):  # every weight is p(x): no noise is left
+        np.testing.assert_allclose(vae.iwae(y, vae.noise(rng, 6, k)), truth, rtol=1e-10)
+    elbo = vae.elbo(y, vae.noise(rng, 6, 40_000))
+    spread = np.std(vae.terms(y, vae.noise(rng, 6, 40_000))[0], axis=0) / 200
+    assert np.all(np.abs(elbo - truth) < Z * spread)
+    worse = VAE(MLP([Linear(1.1 * encoder.layers[0].weight, encoder.layers[0].bias + 0.2)]), decoder, (5,), 2)
+    draws = {k: np.stack([np.mean(worse.iwae(y, worse.noise(rng, 6, k))) for _ in range(2000)]) for k in (1, 4, 16)}
+    gaps = {k: truth.mean() - d.mean() for k, d in draws.items()}
+    assert all(gaps[k] > Z * d.std() / 2000**0.5 for k, d in draws.items()) and gaps[4] < 0.6 * gaps[1] and gaps[16] < 0.6 * gaps[4]
 
 
 # ---- Training ----
@@ -301,14 +375,20 @@ def test_same_on_every_device_in_float32(prior, likelihood, device):
         (np.zeros((8, 2)), {"prior": "cauchy"}, "prior is 'cauchy'"),
         (np.zeros((8, 2)), {"likelihood": "poisson"}, "likelihood is 'poisson'"),
         (np.zeros((8, 2)), {"latent": 0}, "latent is 0"),
-        (np.zeros((8, 2)), {"beta": -1.0}, "beta -1.0"),
+        (np.zeros((8, 2)), {"beta": -1.0}, "beta is -1.0"),
+        (np.zeros((8, 2)), {"levels": 1}, "levels 1"),
+        (np.zeros((8, 2)), {"network": "rnn"}, "network is 'rnn'"),
+        (np.zeros((8, 2)), {"network": "conv"}, r"event is \(2,\); expected \(H, W, C\)"),
+        (np.zeros((8, 3, 4, 1)), {"network": "conv"}, "multiples of 2"),
+        (np.full((8, 2), 0.3), {"likelihood": "logistic", "levels": 5}, "x holds values other than k/4"),
+        (np.full((8, 2), 1.25), {"likelihood": "logistic", "levels": 5}, "x holds values other than k/4"),
         (np.full((8, 2), np.nan), {}, "expected finite"),
         (np.zeros(8), {}, "shape"),
         (np.zeros((8, 2), int), {}, "int64"),
     ],
 )
 def test_bad_input_is_named(x, settings, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         VAE.fit(x, rng=np.random.default_rng(0), steps=1, progress=False, **settings)
 
 

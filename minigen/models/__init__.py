@@ -2,6 +2,7 @@
 
 from minigen.models.autoencoder import Autoencoder
 from minigen.models.conditional_gan import ConditionalGAN
+from minigen.models.conditional_vae import ConditionalVAE
 from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
 from minigen.models.kde import KDE
@@ -31,6 +32,7 @@ __all__ = [
     "WGAN",
     "Autoencoder",
     "ConditionalGAN",
+    "ConditionalVAE",
     "KMeans",
     "NGram",
     "PixelCNN",

@@ -16,10 +16,12 @@ Its first term is estimated with samples of q, made from noise ε ~ p(z) or u ~ 
     z = μ + s ε,   s = σ or b,   hence log q(z|x) = log p(ε) − Σ log s                                    (5)
     z = 1[u < π],   hence log q(z|x) = Σ z h − softplus(h)                                                (6)
 
-The decoder's outputs are logits a of binary data, or the mean m and log-deviation of real data:
+The decoder's outputs are logits a of binary data, or the mean m and log-deviation of real data, or the location m and log-scale of a
+logistic variable that is rounded to levels x ∈ {0, δ, 2δ, …, 1}, the outer two reaching to ∓∞ (Salimans et al. 2017, PixelCNN++, §2.1):
 
     log p(x|z) = Σ x a − softplus(a),   x ∈ {0, 1}                                                        (7)
     log p(x|z) = −Σ ½ ((x − m)/τ)² + log τ + ½ log 2π                                                     (8)
+    log p(x|z) = Σ log (σ(u) − σ(l)) = Σ log σ(u) + log σ(−l) + log (1 − e^(−δ/τ)),   u, l = (x ± δ/2 − m)/τ    (12)
 
 K samples give a tighter bound, monotone in K in expectation (Burda, Grosse & Salakhutdinov 2016, "Importance weighted
 autoencoders"):
@@ -36,20 +38,24 @@ K ≥ 2 samples with the mean of the others as its baseline, which keeps it unbi
     ∇ E_q[f(z)] = E (1/K) Σₖ (f(zₖ) − 1/(K−1) Σ_{j≠k} f(zⱼ)) ∇ log q(zₖ|x) + ∇f(zₖ)                      (11)
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minigen.autograd import stop_gradient
-from minigen.backend import exponential, normal, uniform
-from minigen.functions import logsumexp, relu, sigmoid, softplus
-from minigen.nn import MLP
+from minigen.backend import exponential, like, normal, uniform
+from minigen.checks import check_choice, check_count, check_data
+from minigen.functions import log_sigmoid, logsumexp, relu, sigmoid, softplus
+from minigen.nn import MLP, ConvDecoder, ConvEncoder
 from minigen.optim import Adam
 from minigen.train import minimise
+from minigen.tree import leaves, tree_map
 
-PRIORS, LIKELIHOODS = ("normal", "laplace", "bernoulli"), ("bernoulli", "gaussian")
+PRIORS, LIKELIHOODS, NETWORKS = ("normal", "laplace", "bernoulli"), ("bernoulli", "gaussian", "logistic"), ("mlp", "conv")
 LOG_2, LOG_2PI = 0.6931471805599453, 1.8378770664093453
-MIN_LOG_STD = -7.0  # τ ≥ 0.001: a pixel that never changes must not make the likelihood infinite
+MIN_LOG_STD = -7.0  # τ ≥ 0.001: a pixel that never changes must not make the likelihood infinite (nor a gradient)
 
 
 # ---- The closed forms; each sums over the last axis ----
@@ -79,6 +85,15 @@ def log_gaussian(x, mean, log_std):
     return -np.sum(0.5 * ((x - mean) * np.exp(-log_std)) ** 2 + log_std + 0.5 * LOG_2PI, axis=-1)  # (8)
 
 
+def log_logistic(x, location, log_scale, levels):
+    """log P(x) in nats of x on `levels` levels from 0 to 1 under a rounded logistic; exact in its tails."""
+    cell, precision = 1 / (levels - 1), np.exp(-log_scale)
+    below = log_sigmoid((x + cell / 2 - location) * precision)
+    above = log_sigmoid((location - x + cell / 2) * precision)
+    inner = below + above + np.log(-np.expm1(-cell * precision))
+    return np.sum(np.where(x < cell / 2, below, np.where(x > 1 - cell / 2, above, inner)), axis=-1)  # (12)
+
+
 def log_prior(z, prior):
     """log p(z) in nats."""
     if prior == "normal":
@@ -97,33 +112,41 @@ class VAE:
     ((5, 2), True)
     """
 
-    encoder: MLP
-    decoder: MLP
+    encoder: Any
+    decoder: Any
     event: tuple
+    latent: int
     prior: str = "normal"
     likelihood: str = "gaussian"
     beta: float = 1.0
+    levels: int = 2  # of a logistic likelihood
 
     @classmethod
     def init(
-        cls, rng, event, latent=16, hidden=(256, 256), prior="normal", likelihood="gaussian", beta=1.0, activation=relu, dtype=np.float32
+        cls, rng, event, latent=16, hidden=None, prior="normal", likelihood="gaussian", beta=1.0, activation=relu, dtype=np.float32,
+        network="mlp", levels=256, labels=0,
     ):  # fmt: skip
-        """Networks with the given hidden widths, the decoder's in reverse.
+        """Networks "mlp" of hidden widths (256, 256), or "conv" of channels (32, 64) for images (H, W, C); the decoder's in reverse.
 
-        Their outputs begin near 0, that is near q = p and τ = 1: some are exponents, and large ones at the start diverge.
+        Their outputs begin near 0, that is near q = p and τ = 1: some are exponents, and large ones at the start diverge. Dense
+        networks may take further numbers (`labels` of them) behind the datum and behind the code.
         """
-        if prior not in PRIORS:
-            raise ValueError(f"prior is {prior!r}; expected one of {PRIORS}")
-        if likelihood not in LIKELIHOODS:
-            raise ValueError(f"likelihood is {likelihood!r}; expected one of {LIKELIHOODS}")
-        if latent < 1 or beta < 0:
-            raise ValueError(f"latent is {latent} and beta {beta}; expected latent ≥ 1 and beta ≥ 0")
-        d, event = int(np.prod(event)), tuple(event)
-        code = latent if prior == "bernoulli" else 2 * latent
-        output = d if likelihood == "bernoulli" else 2 * d
-        encoder = MLP.init(rng, [d, *hidden, code], activation, output_gain=0.1, dtype=dtype)
-        decoder = MLP.init(rng, [latent, *hidden[::-1], output], activation, output_gain=0.1, dtype=dtype)
-        return cls(encoder, decoder, event, prior, likelihood, beta)
+        for name, value, choices in (("prior", prior, PRIORS), ("likelihood", likelihood, LIKELIHOODS), ("network", network, NETWORKS)):
+            check_choice(name, value, choices)
+        check_count("latent", latent)
+        if not 0 <= beta < math.inf or levels < 2:
+            raise ValueError(f"beta is {beta} and levels {levels}; expected a finite beta ≥ 0 and levels ≥ 2")
+        event, d, per_code, per_pixel = tuple(event), math.prod(event), 1 + (prior != "bernoulli"), 1 + (likelihood != "bernoulli")
+        start = {"activation": activation, "output_gain": 0.1, "dtype": dtype}
+        if network == "conv":
+            widths = tuple(hidden or (32, 64))
+            encoder = ConvEncoder.init(rng, event, per_code * latent, widths, **start)
+            decoder = ConvDecoder.init(rng, latent, (*event[:-1], per_pixel * event[-1]), widths, **start)
+        else:
+            widths = tuple(hidden or (256, 256))
+            encoder = MLP.init(rng, [d + labels, *widths, per_code * latent], **start)
+            decoder = MLP.init(rng, [latent + labels, *widths[::-1], per_pixel * d], **start)
+        return cls(encoder, decoder, event, latent, prior, likelihood, beta, levels)
 
     # ---- q(z|x) and p(x|z) ----
     def halves(self, h):
@@ -132,11 +155,11 @@ class VAE:
 
     def noise(self, rng, n, samples=None):
         """ε or u for n data: (n, L), or (samples, n, L)."""
-        like = self.decoder.layers[0].weight
-        shape = (n, like.shape[0]) if samples is None else (samples, n, like.shape[0])
+        weights = leaves(self.decoder)[0]
+        shape = (n, self.latent) if samples is None else (samples, n, self.latent)
         if self.prior == "laplace":
-            return exponential(rng, shape, like) - exponential(rng, shape, like)
-        return normal(rng, shape, like) if self.prior == "normal" else uniform(rng, shape, like)
+            return exponential(rng, shape, weights) - exponential(rng, shape, weights)
+        return normal(rng, shape, weights) if self.prior == "normal" else uniform(rng, shape, weights)
 
     def draw_code(self, h, eps):
         """z ~ q(z|x) from the encoder's output h and noise."""
@@ -151,13 +174,20 @@ class VAE:
             return kl_bernoulli(h)
         return (kl_normal if self.prior == "normal" else kl_laplace)(*self.halves(h))
 
+    def outputs(self, z):
+        """What the decoder says of each number of x, from z (…, L): one or two arrays (…, D), logits, or locations and log-scales."""
+        out = self.decoder(z)
+        flat = lambda a: np.reshape(a, (*z.shape[:-1], math.prod(self.event)))
+        if self.likelihood == "bernoulli":
+            return (flat(out),)
+        location, log_scale = map(flat, self.halves(out))
+        return location, np.maximum(log_scale, MIN_LOG_STD)
+
     def log_likelihood(self, x, z):
         """log p(x|z) for flat x (n, D) and z (…, n, L): (…, n) nats."""
-        out = self.decoder(z)
-        if self.likelihood == "bernoulli":
-            return log_bernoulli(x, out)
-        mean, log_std = self.halves(out)
-        return log_gaussian(x, mean, np.maximum(log_std, MIN_LOG_STD))
+        if self.likelihood == "logistic":
+            return log_logistic(x, *self.outputs(z), self.levels)
+        return (log_bernoulli if self.likelihood == "bernoulli" else log_gaussian)(x, *self.outputs(z))
 
     def flat(self, x):
         """x (n, *event) as (n, D), checked."""
@@ -165,6 +195,9 @@ class VAE:
             raise ValueError(f"x has shape {x.shape}; expected (n, {', '.join(map(str, self.event))})")
         if self.likelihood == "bernoulli" and not bool(np.all((x == 0) | (x == 1))):
             raise ValueError("x holds values other than 0 and 1, which a Bernoulli decoder cannot give: use likelihood='gaussian'")
+        k = x * (self.levels - 1)
+        if self.likelihood == "logistic" and not bool(np.all((np.abs(k - np.rint(k)) < 1e-3) & (x > -1e-3) & (x < 1 + 1e-3))):
+            raise ValueError(f"x holds values other than k/{self.levels - 1}, k = 0 … {self.levels - 1}: levels is {self.levels}")
         return np.reshape(x, (x.shape[0], -1))
 
     # ---- Bounds ----
@@ -215,9 +248,9 @@ class VAE:
         return sigmoid(h) if self.prior == "bernoulli" else self.halves(h)[0]
 
     def decode(self, z):
-        """The mean of p(x|z), (n, *event)."""
-        out = self.decoder(z)
-        mean = sigmoid(out) if self.likelihood == "bernoulli" else self.halves(out)[0]
+        """The mean of p(x|z), (n, *event); of a logistic likelihood its location."""
+        location = self.outputs(z)[0]
+        mean = {"bernoulli": sigmoid, "gaussian": lambda m: m, "logistic": lambda m: np.clip(m, 0, 1)}[self.likelihood](location)
         return np.reshape(mean, (z.shape[0], *self.event))
 
     def reconstruct(self, x):
@@ -228,26 +261,30 @@ class VAE:
         """x ~ p(x): a code from the prior, then x from p(x|z), its noise included; (n, *event)."""
         z = self.noise(rng, n)
         z = (z < 0.5).astype(z.dtype) if self.prior == "bernoulli" else z
-        out = self.decoder(z)
-        if self.likelihood == "bernoulli":
-            x = (uniform(rng, out.shape, out) < sigmoid(out)).astype(out.dtype)
+        location, *log_scale = self.outputs(z)
+        if self.likelihood == "gaussian":
+            x = location + np.exp(log_scale[0]) * normal(rng, location.shape, location)
         else:
-            mean, log_std = self.halves(out)
-            x = mean + np.exp(np.maximum(log_std, MIN_LOG_STD)) * normal(rng, mean.shape, mean)
+            u = np.maximum(uniform(rng, location.shape, location), 1e-7)
+            if self.likelihood == "bernoulli":
+                x = (u < sigmoid(location)).astype(location.dtype)
+            else:
+                x = location + np.exp(log_scale[0]) * (np.log(u) - np.log1p(-u))
+                x = np.clip(np.rint(x * (self.levels - 1)), 0, self.levels - 1) / (self.levels - 1)
         return np.reshape(x, (n, *self.event))
 
     @classmethod
     def fit(
-        cls, x, *, rng, latent=16, hidden=(256, 256), prior="normal", likelihood="gaussian", beta=1.0, activation=relu, steps=2000,
-        samples=None, optimizer=None, **training,
+        cls, x, *, rng, latent=16, hidden=None, prior="normal", likelihood="gaussian", beta=1.0, activation=relu, network="mlp", levels=256,
+        steps=2000, samples=None, optimizer=None, **training,
     ):  # fmt: skip
         """Train by Adam on the loss; `samples` noise vectors a datum (default 1, or 4 for a Bernoulli code). Returns the model.
 
-        x (n, *event) is float; the rest goes to `minigen.train.minimise`. Raises ValueError for data that does not fit.
+        x (n, *event) is float; the rest goes to `minigen.train.minimise`. Raises TypeError or ValueError for data that does not fit.
         """
-        if x.dtype.kind != "f" or x.ndim < 2 or not bool(np.all(np.isfinite(x))):
-            raise ValueError(f"x is a {x.dtype} array of shape {x.shape}; expected finite floating-point data of shape (n, …)")
-        model = cls.init(rng, x.shape[1:], latent, hidden, prior, likelihood, beta, activation, x.dtype)
+        check_data(x, rank=None)
+        model = cls.init(rng, x.shape[1:], latent, hidden, prior, likelihood, beta, activation, x.dtype, network, levels)
+        model = tree_map(lambda w: like(x, w), model)
         samples = samples or (4 if prior == "bernoulli" else None)
         loss = lambda model, x, rng: model.loss(x, model.noise(rng, x.shape[0], samples))
         return minimise(loss, model, model.flat(x), rng=rng, steps=steps, optimizer=optimizer or Adam(1e-3), **training)[0]
