@@ -1,0 +1,143 @@
+"""What is asked of the VAE's functions."""
+
+import itertools
+import types
+
+import numpy as np
+
+from minigen.assignments.checks.common import numbers
+from minigen.testing import FAMILIES, check_gradients, check_kl_closed_form
+from minigen.testing.failure import require
+
+NORMAL, LAPLACE = FAMILIES["normal"], FAMILIES["laplace"]
+
+
+def sums_over_last_axis(f, *arguments):
+    """f of matrices (2, 3) is the sum of f of its columns, (2,)."""
+    got = numbers(f, arguments, (2,))
+    columns = [numbers(f, [a[:, j : j + 1] for a in arguments], (2,)) for j in range(3)]
+    require(np.allclose(got, sum(columns)), "it sums over the last axis, and over no other", got=got, want=sum(columns))
+
+
+MATRICES = np.array([[0.5, -1.0, 0.0], [2.0, 0.25, -0.5]]), np.array([[0.0, 0.5, -0.5], [-1.0, 0.25, 1.0]])
+
+
+def kl_cases(kl):
+    """KL is 0 for q = p, and a sum over coordinates."""
+    zero = numbers(kl, (np.zeros((1, 4)), np.zeros((1, 4))), (1,))
+    require(
+        abs(zero[0]) < 1e-12, "the KL of a distribution from itself is 0", got=zero[0], want=0.0, replay="kl(zeros((1, 4)), zeros((1, 4)))"
+    )
+    sums_over_last_axis(kl, *MATRICES)
+
+
+def closed_form(kl, family):
+    """kl of one coordinate equals the defining integral."""
+    scalar = lambda location, scale: numbers(kl, (np.array([location]), np.log(np.array([scale]))), ())
+    check_kl_closed_form(scalar, q=family, p=family.fixed(0.0, 1.0), cases=15)
+
+
+def kl_normal_integral(kl):
+    """The closed form is the integral for normals."""
+    closed_form(kl, NORMAL)
+
+
+def kl_laplace_integral(kl):
+    """The closed form is the integral for Laplaces."""
+    closed_form(kl, LAPLACE)
+
+
+def log_bernoulli_cases(log_prob):
+    """Logit 0 is a fair coin; far logits stay finite."""
+    fair = numbers(log_prob, (np.array([[0.0, 1.0]]), np.zeros((1, 2))), (1,))
+    require(np.allclose(fair, -2 * np.log(2)), "under logits 0 each bit has log p = −log 2", got=fair[0], want=-2 * np.log(2))
+    far = numbers(log_prob, (np.array([[0.0]]), np.array([[800.0]])), (1,))
+    require(np.allclose(far, -800), "a logit of 800 gives log p(0) = −800, not an overflow", got=far[0], want=-800.0)
+
+
+def log_bernoulli_enumeration(log_prob):
+    """The probabilities of all vectors of three bits: of sum 1, and of mean σ(a)."""
+    logits = np.array([0.5, -2.0, 1.0])
+    bits = np.array(list(itertools.product([0.0, 1.0], repeat=3)))
+    p = np.exp(numbers(log_prob, (bits, np.tile(logits, (8, 1))), (8,)))
+    require(abs(p.sum() - 1) < 1e-9, "the probabilities of all x sum to 1", equation="Σₓ p(x) = 1", got=p.sum(), want=1.0)
+    want = 1 / (1 + np.exp(-logits))
+    require(np.allclose(p @ bits, want), "the mean of x is σ(logits)", equation="E[x] = σ(a)", got=p @ bits, want=want)
+
+
+def log_gaussian_cases(log_prob):
+    """A sum over coordinates."""
+    sums_over_last_axis(log_prob, MATRICES[0], MATRICES[1], 0.5 * MATRICES[0])
+
+
+def log_gaussian_moments(log_prob):
+    """A density, whose mean and variance are m and τ²."""
+    mean, std = 0.5, 0.25
+    f = lambda x: numbers(log_prob, (x, np.full_like(x, mean), np.full_like(x, np.log(std))), x.shape[:1])
+    x = np.linspace(mean - 12 * std, mean + 12 * std, 4001)
+    p = np.exp(f(x[:, None])) * (x[1] - x[0])
+    for name, got, want in (("∫ p", p.sum(), 1.0), ("E[x]", p @ x, mean), ("Var[x]", p @ (x - mean) ** 2, std**2)):
+        require(
+            abs(got - want) < 1e-8,
+            f"{name} is right for N(0.5, 0.25²)",
+            equation=f"{name} = {want}",
+            got=got,
+            want=want,
+            oracle="quadrature",
+        )
+
+
+def model(prior):
+    """A stand-in for a VAE: what `draw_code` asks of it."""
+    halves = lambda h: (h[..., : h.shape[-1] // 2], h[..., h.shape[-1] // 2 :])
+    return types.SimpleNamespace(prior=prior, halves=halves)
+
+
+CODES = np.array([[0.5, -1.0, np.log(0.5), np.log(2.0)]])  # means 0.5 and −1, scales ½ and 2
+
+
+def draw_code_cases(draw_code):
+    """No noise gives the mean; a bit is 1 where u < π."""
+    zero = numbers(lambda h, eps: draw_code(model("normal"), h, eps), (CODES, np.zeros((1, 2))), (1, 2))
+    require(np.allclose(zero, CODES[:, :2]), "noise 0 gives the mean", equation="z = μ + s ε", got=zero, want=CODES[:, :2])
+    bits = numbers(lambda h, u: draw_code(model("bernoulli"), h, u), (np.array([[2.0, 2.0]]), np.array([[0.1, 0.95]])), (1, 2))
+    require(np.array_equal(bits, [[1, 0]]), "for π = σ(2) = 0.88, u = 0.1 gives 1 and u = 0.95 gives 0", got=bits, want=np.array([[1, 0]]))
+
+
+def draw_code_gradient(draw_code):
+    """∂z/∂μ = 1 and ∂z/∂(log s) = s ε: the gradient passes to the encoder."""
+    eps = np.array([[0.5, -1.5]])
+    check_gradients(lambda h: draw_code(model("normal"), h, eps), (CODES,), order=1)
+    got = numbers(lambda h, eps: draw_code(model("normal"), h, eps), (CODES, eps), (1, 2))
+    later = numbers(lambda h, eps: draw_code(model("normal"), h, eps), (CODES + np.array([[1.0, 1.0, 0, 0]]), eps), (1, 2))
+    require(np.allclose(later - got, 1), "a mean larger by 1 makes the code larger by 1", got=later - got, want=np.ones((1, 2)))
+
+
+def draw_code_moments(draw_code):
+    """10⁵ codes have the mean μ and the deviation s of q, at z-scores below 5.2 (a false alarm in 10⁶)."""
+    n, rng = 100_000, np.random.default_rng(0)
+    eps = rng.standard_normal((n, 2))
+    z = numbers(lambda h, eps: draw_code(model("normal"), h, eps), (np.tile(CODES, (n, 1)), eps), (n, 2))
+    mean, std = CODES[0, :2], np.exp(CODES[0, 2:])
+    for name, got, want, error in (("mean", z.mean(0), mean, std / n**0.5), ("deviation", z.std(0), std, std / (2 * n) ** 0.5)):
+        require(bool(np.all(np.abs(got - want) < 5.2 * error)), f"codes have the {name} of q(z|x)", got=got, want=want)
+
+
+def bound(iwae, log_weights):
+    """iwae of a model whose weights are given."""
+    stand_in = types.SimpleNamespace(log_weights=lambda x, eps: log_weights)
+    return numbers(lambda x, eps: iwae(stand_in, x, eps), (np.zeros((3, 2)), np.zeros((len(log_weights), 3, 1))), (3,))
+
+
+def iwae_cases(iwae):
+    """Equal weights are the bound; far ones stay finite."""
+    for value in (-1.5, -2000.0):
+        got = bound(iwae, np.full((4, 3), value))
+        require(np.allclose(got, value), f"where every log w is {value}, so is the bound", got=got[0], want=value)
+
+
+def iwae_definition(iwae):
+    """exp of the bound is the mean weight; the bound lies between the mean and the largest log-weight."""
+    log_w = np.log(np.array([[1.0, 0.5, 2.0], [3.0, 0.5, 4.0]]))
+    got, want = np.exp(bound(iwae, log_w)), np.array([2.0, 0.5, 3.0])
+    require(np.allclose(got, want), "exp of the bound is the mean of K weights", equation="log (1/K) Σₖ wₖ", got=got, want=want)

@@ -1,0 +1,79 @@
+"""What an assignment is: problems on functions of the project, their points, checks, hints and known mistakes."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+NAMES = ("vae", "metrics", "gan")
+TIERS = {"special cases": 3, "property": 5, "statistics": 2}  # their shares of a problem's points
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake that students make: in the source of the function, `old` reads `new`. `misconception` is what to tell them."""
+
+    name: str
+    old: str
+    new: str
+    misconception: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One function to write. `target` is "module:name", "module:Class.name", or "derivatives:np.exp", a row of the derivative table.
+
+    `checks` maps tiers to functions of the target, and `probe` computes numbers from it that tell its known mistakes apart.
+    """
+
+    name: str
+    target: str
+    points: int
+    checks: dict
+    probe: Callable
+    mistakes: tuple
+    hints: tuple = ()
+    prerequisites: tuple = ()
+
+    def __post_init__(self):
+        if not self.checks or not set(self.checks) <= set(TIERS):
+            raise ValueError(f"{self.name}: checks has the tiers {', '.join(self.checks)}; expected some of {', '.join(TIERS)}")
+
+    @property
+    def module(self):
+        """The module that holds the function."""
+        module = self.target.partition(":")[0]
+        return f"minigen.{module}" if module == "derivatives" else module
+
+    @property
+    def function(self):
+        """The function's name inside of its module."""
+        return self.target.partition(":")[2]
+
+    def score(self, passed):
+        """The points for the tiers that passed, a set of names."""
+        return round(self.points * sum(TIERS[t] for t in self.checks if t in passed) / sum(TIERS[t] for t in self.checks), 2)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Problems in the order in which they are to be solved."""
+
+    name: str
+    title: str
+    problems: tuple
+
+    def label(self, problem):
+        """A problem's name for people: "vae.2"."""
+        return f"{self.name}.{self.problems.index(problem) + 1}"
+
+    @property
+    def modules(self):
+        """The modules that a student edits."""
+        return list(dict.fromkeys(p.module for p in self.problems))
+
+
+def load(name):
+    """The assignment of a name; ValueError where there is none."""
+    if name not in NAMES:
+        raise ValueError(f"there is no assignment {name!r}; there are {', '.join(NAMES)}")
+    return importlib.import_module(f"minigen.assignments.{name}").ASSIGNMENT

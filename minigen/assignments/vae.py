@@ -1,0 +1,134 @@
+"""The variational autoencoder: closed forms, the reparameterised sample and the importance-weighted bound."""
+
+import types
+
+import numpy as np
+
+from minigen.assignments.checks import vae as checks
+from minigen.assignments.manifest import Assignment, Mistake, Problem
+
+A, B = checks.MATRICES
+HERE = "minigen.models.vae:"
+
+
+def draw_probe(draw_code):
+    """Codes and bits."""
+    h, eps = checks.CODES, np.array([[0.5, -1.5]])
+    return [*draw_code(checks.model("normal"), h, eps)[0], *draw_code(checks.model("bernoulli"), h[:, 2:], eps**2)[0]]
+
+
+PROBLEMS = (
+    Problem(
+        "kl_normal",
+        HERE + "kl_normal",
+        15,
+        {"special cases": checks.kl_cases, "property": checks.kl_normal_integral},
+        lambda f: f(A, B),
+        (
+            Mistake("no half", "0.5 * (", "1.0 * (", "the factor ½ is missing before σ² + μ² − 1"),
+            Mistake(
+                "variance", "np.exp(2 * log_std)", "np.exp(log_std)", "the network gives log σ, so that σ² = exp(2 log σ), not exp(log σ)"
+            ),
+            Mistake("sign", "np.sum(0.5", "-np.sum(0.5", "the sign is turned: a KL is never negative"),
+            Mistake(
+                "mean", "axis=-1)", "axis=-1) / mean.shape[-1]", "this averages over coordinates; the KL of independent ones is their sum"
+            ),
+            Mistake("axis", "axis=-1", "axis=0", "the sum runs over the data; it should over the coordinates of one datum"),
+        ),
+        ("Write log q(z) − log p(z) and take its mean under q: only E z and E z² are needed.",),
+        ("vae (1)",),
+    ),
+    Problem(
+        "kl_laplace",
+        HERE + "kl_laplace",
+        20,
+        {"special cases": checks.kl_cases, "property": checks.kl_laplace_integral},
+        lambda f: f(A, B),
+        (
+            Mistake("swapped", "np.exp(-log_scale)", "np.exp(log_scale)", "the exponent is |μ|/b, this multiplies by b"),
+            Mistake(
+                "scale", "np.exp(log_scale - distance", "np.exp(-distance", "the exponential has the factor b: E|z| is |μ| + b exp(−|μ|/b)"
+            ),
+            Mistake("no constant", "- 1 - log_scale", "- log_scale", "the −1 is missing: the KL of the prior from itself must be 0"),
+            Mistake("signed", "np.abs(mean)", "mean", "a Laplace density falls with the distance |z|: μ enters by its absolute value"),
+        ),
+        ("E_q|z| is an integral in two parts, to the left and to the right of 0.",),
+        ("vae.1",),
+    ),
+    Problem(
+        "log_bernoulli",
+        HERE + "log_bernoulli",
+        10,
+        {"special cases": checks.log_bernoulli_cases, "property": checks.log_bernoulli_enumeration},
+        lambda f: f((A > 0) * 1.0, B),
+        (
+            Mistake("no normaliser", "- softplus(logits)", "", "without the softplus these are not probabilities: they do not sum to 1"),
+            Mistake("bits turned", "x * logits", "(1 - x) * logits", "0 and 1 are exchanged: the logit is that of x = 1"),
+            Mistake(
+                "probabilities",
+                "softplus(logits)",
+                "np.log1p(logits * logits)",
+                "softplus(a) is log(1 + exp(a)): the exponential is missing",
+            ),
+            Mistake("sign", "np.sum(", "-np.sum(", "this is the loss −log p; asked is log p"),
+        ),
+        ("log σ(a) = a − softplus(a), log (1 − σ(a)) = −softplus(a): one expression for both bits.",),
+    ),
+    Problem(
+        "log_gaussian",
+        HERE + "log_gaussian",
+        10,
+        {"special cases": checks.log_gaussian_cases, "property": checks.log_gaussian_moments},
+        lambda f: f(A, B, 0.5 * A),
+        (
+            Mistake(
+                "squared error",
+                "+ log_std + 0.5 * LOG_2PI",
+                "",
+                "this is a squared error, not a log-density: log τ and ½ log 2π are missing",
+            ),
+            Mistake("no 2 pi", "+ 0.5 * LOG_2PI", "", "the constant ½ log 2π is missing: the density does not integrate to 1"),
+            Mistake("log variance", "np.exp(-log_std)", "np.exp(-0.5 * log_std)", "log_std is log τ, and is taken for log τ² here"),
+            Mistake("no half", "0.5 * ((x", "1.0 * ((x", "the factor ½ of the square is missing"),
+        ),
+        ("The density of one coordinate, its logarithm, then the sum over coordinates.",),
+    ),
+    Problem(
+        "draw_code",
+        HERE + "VAE.draw_code",
+        20,
+        {"special cases": checks.draw_code_cases, "property": checks.draw_code_gradient, "statistics": checks.draw_code_moments},
+        draw_probe,
+        (
+            Mistake("log scale", "np.exp(log_scale)", "log_scale", "the network gives log s: the noise is multiplied by s = exp(log s)"),
+            Mistake("variance", "np.exp(log_scale)", "np.exp(0.5 * log_scale)", "log s is taken for log s²"),
+            Mistake(
+                "detached", "return mean + ", "return stop_gradient(mean) + ", "no gradient reaches the mean: it is behind stop_gradient"
+            ),
+            Mistake("bits turned", "eps < sigmoid", "eps > sigmoid", "u < π has probability π; u > π has 1 − π"),
+        ),
+        ("The noise does not depend on parameters: move it and stretch it.",),
+        ("vae (5), (6)",),
+    ),
+    Problem(
+        "iwae",
+        HERE + "VAE.iwae",
+        25,
+        {"special cases": checks.iwae_cases, "property": checks.iwae_definition},
+        lambda f: f(types.SimpleNamespace(log_weights=lambda x, eps: A), A, np.zeros((2, 3, 1))),
+        (
+            Mistake("sum", " - float(np.log(eps.shape[0]))", "", "log K is missing: this is the sum of the weights, not their mean"),
+            Mistake(
+                "elbo",
+                "logsumexp(self.log_weights(x, eps), axis=0) - float(np.log(eps.shape[0]))",
+                "np.mean(self.log_weights(x, eps), axis=0)",
+                "this is the mean of log-weights, the ELBO; asked is the log of the mean weight",
+            ),
+            Mistake("data", "np.log(eps.shape[0])", "np.log(eps.shape[1])", "this divides by the number of data, not by that of samples"),
+        ),
+        ("Do not leave the logarithm: weights of exp(−2000) are 0 in floating point.",),
+        ("vae (9)", "vae.5"),
+    ),
+)
+
+ASSIGNMENT = Assignment("vae", "The variational autoencoder", PROBLEMS)
