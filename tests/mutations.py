@@ -1,0 +1,282 @@
+"""Plant bugs and see whether the suite finds them: `python -m tests.mutations [NAME …] [--sample N] [--jobs 2]`.
+
+Each mutation is a small wrong change of the kind that people make and training does not show: a sign, a constant, an axis, a divisor, two
+arguments swapped, an index off by one, a term left out. It is made in a copy of the project, and the tests of that chapter are run until
+the first failure. A mutation that all tests survive is a hole in the suite, and the exit code is 1.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LIMIT = 180  # seconds; a mutation that hangs is caught
+
+# {file: (tests, [(right, wrong), …])}; the right text must occur once
+MUTATIONS = {
+    "autograd.py": ("tests/test_autograd.py", [
+        ("else earlier + 0", "else earlier"),
+        ("cotangents[key][index] += g", "cotangents[key][index] = g"),
+        ("PLAIN = (int,", "PLAIN = (list, int,"),
+        ("and not nested and plain", "and plain"),
+        ("cotangents[key] = cotangents[key] + contribution if", "cotangents[key] = contribution if"),
+        ("cotangents[id(t)] = cotangents[id(t)] + g if", "cotangents[id(t)] = g if"),
+        ("pairs = zip(leaves(grad(f)(x)), leaves(v), strict=True)", "pairs = zip(leaves(grad(f)(x)), leaves(x), strict=True)"),
+    ]),
+    "derivatives.py": ("tests/test_derivatives.py tests/test_table.py", [
+        ("fit(g, a), lambda g, y, a, b: fit(-g, b))", "fit(g, a), lambda g, y, a, b: fit(g, b))"),
+        ("lambda g, y, a, b: fit(-g * y / b, b)", "lambda g, y, a, b: fit(-g * y, b)"),
+        ("vjp_of(np.sqrt, lambda g, y, x: 0.5 * g / y)", "vjp_of(np.sqrt, lambda g, y, x: g / y)"),
+        ("vjp_of(np.expm1, lambda g, y, x: g * (y + 1))", "vjp_of(np.expm1, lambda g, y, x: g * y)"),
+        ("vjp_of(np.log1p, lambda g, y, x: g / (1 + x))", "vjp_of(np.log1p, lambda g, y, x: g / x)"),
+        ("vjp_of(np.cos, lambda g, y, x: -g * np.sin(x))", "vjp_of(np.cos, lambda g, y, x: g * np.sin(x))"),
+        ("vjp_of(np.tanh, lambda g, y, x: g * (1 - y * y))", "vjp_of(np.tanh, lambda g, y, x: g * (1 - x * x))"),
+        ("vjp_of(np.arctan, lambda g, y, x: g / (1 + x * x))", "vjp_of(np.arctan, lambda g, y, x: g / (1 - x * x))"),
+        ("vjp_of(np.log2, lambda g, y, x: g / (x * LN2))", "vjp_of(np.log2, lambda g, y, x: g / x)"),
+        ("return ((a > b) + 0.5 * (a == b)).astype(g.dtype)", "return ((a > b) + 1.0 * (a == b)).astype(g.dtype)"),
+    ]),
+    "functions.py": ("tests/test_functions.py", [
+        ("vjp_of(relu, lambda g, y, x: g * (x > 0))", "vjp_of(relu, lambda g, y, x: g * (x >= 0))"),
+        ("g * (y * (1 - y))", "g * (y * (1 + y))"),
+        ("vjp_of(softplus, lambda g, y, x: -g * np.expm1(-y))", "vjp_of(softplus, lambda g, y, x: g * np.expm1(-y))"),
+        ("(1 + (x - y))", "(1 + x)"),
+        ("y * (g - np.sum(g * y, axis=axis, keepdims=True))", "y * (g - np.sum(g, axis=axis, keepdims=True))"),
+        ("g - np.exp(y) * np.sum(g, axis=axis, keepdims=True)", "g - y * np.sum(g, axis=axis, keepdims=True)"),
+        ("t += np.maximum(x, 0)", "t += np.maximum(-x, 0)"),
+    ]),
+    "nn/norm.py": ("tests/test_nn_norm.py", [
+        ("y = x - mean(x, axes)", "y = x - 0.99 * mean(x, axes)"),
+        ("g - mean(g, axes) - y * mean(g * y, axes)", "g - mean(g, axes)"),
+        ("axis=3, keepdims=True) / x.shape[1]", "axis=3, keepdims=True)"),
+        ("np.var(rows, axis=0, ddof=1)", "np.var(rows, axis=0)"),
+        ("mean=keep * self.mean + m * mean", "mean=m * self.mean + keep * mean"),
+    ]),
+    "models/vae.py": ("tests/test_vae.py", [
+        ("0.5 * (np.exp(2 * log_std) + mean * mean - 1) - log_std", "0.5 * (np.exp(log_std) + mean * mean - 1) - log_std"),
+        ("mean * mean - 1) - log_std, axis=-1)", "mean * mean - 1) + log_std, axis=-1)"),
+        ("0.5 * (np.exp(2 * log_std)", "(np.exp(2 * log_std)"),
+        ("distance * np.exp(-log_scale)) - 1 - log_scale", "distance * np.exp(log_scale)) - 1 - log_scale"),
+        ("LOG_2 + sigmoid(logits) * logits - softplus(logits)", "sigmoid(logits) * logits - softplus(logits)"),
+        ("+ log_std + 0.5 * LOG_2PI, axis=-1)", "+ log_std + 0.5 * LOG_2PI / x.shape[-1], axis=-1)"),
+        ("return mean + np.exp(log_scale) * eps", "return mean + np.exp(0.5 * log_scale) * eps"),
+        (" - float(np.log(eps.shape[0]))", ""),
+        ("others = (np.sum(f, axis=0) - f) / (k - 1)", "others = np.sum(f, axis=0) / k"),
+        ("fit = fit + score - stop_gradient(score)", "fit = fit + score"),
+        ("self.beta * self.kl(h)", "self.kl(h)"),
+        ("x + cell / 2 - location", "x + cell - location"),
+        ("np.expm1(-cell * precision)", "np.expm1(-precision)"),
+        ("np.where(x < cell / 2, below", "np.where(x < cell / 2, above"),
+        ("1 / (levels - 1), np.exp", "1 / levels, np.exp"),
+        ("map(flat, self.halves(out))", "map(flat, self.halves(out)[::-1])"),
+        ("u < sigmoid(location)", "u > sigmoid(location)"),
+    ]),
+    "models/conditional_vae.py": ("tests/test_conditional_vae.py", [
+        (" + np.log(self.frequencies)", ""),
+        ("np.broadcast_to(self.labels, shape)]", "0 * np.broadcast_to(self.labels, shape)]"),
+        ("decoder=Given(self.vae.decoder, units))", "decoder=Given(self.vae.decoder, 0 * units))"),
+        ("choose(rng, self.frequencies, n)", "choose(rng, self.frequencies * 0 + 1, n)"),
+        ("np.argmax(self.bounds", "np.argmin(self.bounds"),
+    ]),
+    "models/autoencoder.py": ("tests/test_autoencoder.py", [
+        ("x + self.noise * eps) - x", "x + eps) - x"),
+        ("x + self.noise * eps) - x", "x + self.noise * eps) - x - self.noise * eps"),
+        ("error * error", "np.abs(error)"),
+        ("/ self.noise**2", "/ self.noise"),
+        ("(self.reconstruct(x) - x) /", "(x - self.reconstruct(x)) /"),
+        ("centred.T @ centred / x.shape[0]", "centred.T @ centred / (x.shape[0] - 1)"),
+        ("variances[: x.shape[1] - latent]", "variances[: x.shape[1] - latent - 1]"),
+    ]),
+    "models/latent.py": ("tests/test_latent.py", [
+        ("return (1 - t) * a + t * b", "return t * a + (1 - t) * b"),
+        ("np.sin(angle) * v", "np.sin(angle) * to"),
+        ("(1 - t) * norm_a + t * norm_b", "norm_a"),
+        ("np.arctan2(sine, cosine)", "np.arctan2(sine, np.abs(cosine))"),
+        ("sine > 1e-6, v, across", "sine > -1, v, across"),
+        ("coordinate % z.shape[1]", "coordinate"),
+        (" - (1 - with_it) @ z", " + (1 - with_it) @ z"),
+        ("(1 - with_it) @ z / (z.shape[0] - count)", "(1 - with_it) @ z / z.shape[0]"),
+    ]),
+    "metrics/mmd.py": ("tests/test_metrics_mmd.py", [
+        ("(-2 * bandwidth**2)", "(-(bandwidth**2))"),
+        ("k += 1\n", "k += 0.9\n"),
+        ("return cube", "return k * k"),
+        ("np.sum(a) / (m * (m - 1))", "np.sum(a) / (m * m)"),
+        ("between = 2 * np.sum(c)", "between = np.sum(c)"),
+        ("np.sum(diagonal(kernel, y))) / n**2", "np.sum(diagonal(kernel, y))) / m**2"),
+        ("(np.sum(a) - 2 * a)", "(np.sum(a) - a)"),
+        ("return (m - 1) / m * np.sum", "return np.sum"),
+        ("jackknife(b, d, m)", "jackknife(b, d, n)"),
+        ("(np.sum(c) - c)", "(np.sum(c) + c)"),
+        ("sets = sets[::-1]", "sets = sets"),
+        ("float(np.std(values))", "float(np.std(values, ddof=1))"),
+        ("3 / d**2", "3 / d"),
+        ("np.maximum(squared, 0)", "squared"),
+        ("RandomState(2020)", "RandomState(2021)"),
+    ]),
+    "metrics/inception.py": ("tests/test_metrics_inception.py", [
+        ("marginal = np.mean(probs, axis=0)", "marginal = np.mean(probs, axis=0) + 1e-9"),
+        ("probs * np.log(ratio)", "np.log(ratio)"),
+        ("i * n // splits for i", "i * (n // splits) for i"),
+        ("RandomState(2020)", "RandomState(0)"),
+        ("np.std(scores)", "np.std(scores, ddof=1)"),
+        (", 1) / np.where(probs > 0, marginal, 1)", ", 1) / marginal"),
+    ]),
+    "metrics/prd.py": ("tests/test_metrics_prd.py", [
+        ("slopes * (p / np.sum(p)), q / np.sum(q)", "slopes * (q / np.sum(q)), p / np.sum(p)"),
+        ("precision / slopes[:, 0], 1)", "precision * slopes[:, 0], 1)"),
+        ("np.linspace(1e-10, np.pi", "np.linspace(1e-3, np.pi"),
+        ("(1 + weight) * precision", "weight * precision"),
+        ("weight * precision + recall", "weight * recall + precision"),
+        ("largest(beta**2), largest(beta**-2)", "largest(beta**-2), largest(beta**2)"),
+        ("(labels[:n], labels[n:])", "(labels[n:], labels[:n])"),
+        ("np.mean(np.stack(curves), axis=0)", "curves[0]"),
+    ]),
+    "metrics/two_sample.py": ("tests/test_metrics_two_sample.py", [
+        ("p = (1 + np.count", "p = (0 + np.count"),
+        (" - ties)) / (1", ")) / (1"),
+        ("k.reshape(-1)[start :: z.shape[0] + 1] = 0", "pass"),
+        ("- 2 * between / (m * n)", "- between / (m * n)"),
+        ("(x_choose, x), (y_choose, y) = ", "(x_choose, _), (y_choose, _) = "),
+        ("4 / n**3", "2 / n**3"),
+        ("- 4 / n**4", "+ 4 / n**4"),
+        ("(np.sum(h) - np.trace(h))", "np.sum(h)"),
+        ("-signal_to_noise(", "signal_to_noise("),
+        ("log_sigmoid(sign *", "log_sigmoid(-sign *"),
+        ("np.concatenate([x_test, y_test])", "np.concatenate([y_test, x_test])"),
+        ("permutations, rng)[order]", "permutations, rng)"),
+    ]),
+    "metrics/copying.py": ("tests/test_metrics_copying.py", [
+        ("log_mean(~held_out) - log_mean(held_out)", "log_mean(held_out) - log_mean(~held_out)"),
+        (" - np.log(np.sum(where, axis=0, dtype=np.float64))", ""),
+        ("flatnonzero(~rows)", "flatnonzero(rows)"),
+        ("own[nearest[:, 0]] < dist", "own[nearest[:, 0]] <= dist"),
+        ("(total + 1) / 12", "total / 12"),
+        ("len(d_test)\n", "len(d_fake)\n"),
+        ("math.erfc(-statistic", "math.erfc(statistic"),
+        ("(near - x.shape[0])", "near"),
+        ("s * (s - 1) / 2", "s * s / 2"),
+        ("2 * pairs + 2", "2 * pairs"),
+        ('limit, "inside"', 'limit, "outside"'),
+    ]),
+    "metrics/vendi.py": ("tests/test_metrics_vendi.py", [
+        ("np.exp(-np.sum", "np.exp(np.sum"),
+        ("(1 / (1 - q))", "(1 / q)"),
+        ("1 / np.max(values)", "np.max(values)"),
+        ("norms[:, None]", "norms[:, None] ** 2"),
+    ]),
+    "metrics/frechet.py": ("tests/test_metrics_frechet.py", [
+        ("return self.scatter / (self.n - 1)", "return self.scatter / self.n"),
+        ("mean = self.mean + step * (other.n / n)", "mean = self.mean + step * (self.n / n)"),
+        ("step * (self.n * other.n / n), step", "step * (self.n * other.n / n) / 2, step"),
+        ("- 2 * root", "- root"),
+        ("(n - 1) ** 0.5", "n**0.5"),
+        ("np.array(found), rcond", "1.01 * np.array(found), rcond"),
+        ("(points - 2)", "(points - 1)"),
+        ("1 / sizes], axis=1)", "1 / sizes**0.5], axis=1)"),
+        ("s, replace=False", "s, replace=True"),
+    ]),
+    "metrics/manifold.py": ("tests/test_metrics_manifold.py", [
+        ("radii <= np.median(radii)", "radii < np.inf"),
+        ("np.max(ratio, axis=0)", "np.min(ratio, axis=0)"),
+        ("return np.sqrt(best)", "return best"),
+        ("float(np.mean(around_fake > 0)), float(np.mean(recalled))", "float(np.mean(recalled)), float(np.mean(around_fake > 0))"),
+        ("def precision_recall(real, fake, k=3", "def precision_recall(real, fake, k=4"),
+        ("(n_real - 1 - i) / (n_real + n_fake - 1 - i)", "(n_real - i) / (n_real + n_fake - 1 - i)"),
+    ]),
+    "metrics/transport.py": ("tests/test_metrics_transport.py tests/test_metrics_transport_approximate.py", [
+        ("directions = directions / np.sqrt", "directions = directions * np.sqrt"),
+        ("error * root / (p * mean)", "error * root / mean"),
+        ("** (p / 2)", "**p"),
+        ("(total - math.log(y.shape[0]))", "total"),
+        ("np.mean(sent * costs)", "np.mean(costs) + 0.001"),
+        ("library.asarray((ends - 1) // k) for k in (m, n)", "library.asarray((ends - 1) // k) for k in (n, m)"),
+        ("scale * float(cost) ** (1 / p)", "scale * float(cost)"),
+    ]),
+    "metrics/likelihood.py": ("tests/test_metrics_likelihood.py", [
+        ("return Estimate(-mean, error)", "return Estimate(mean, error)"),
+        ("np.std(values, ddof=1)", "np.std(values)"),
+        ("(nll / dims - math.log(cell)) / math.log(2)", "(nll / dims + math.log(cell)) / math.log(2)"),
+        ("mean_and_error(log_p - log_q,", "mean_and_error(log_q - log_p,"),
+        ("Estimate(test.mean - train.mean", "Estimate(train.mean - test.mean"),
+        ("hermite_e.hermegauss", "hermite.hermgauss"),
+        ("weights / np.sum(weights)", "weights"),
+    ]),
+    "metrics/judgements.py": ("tests/test_metrics_judgements.py", [
+        ('0.95, "exact"', '0.9, "exact"'),
+        ("wrong = real != said_real", "wrong = real == said_real"),
+        ("rate(wrong[~real]), rate(wrong[real])", "rate(wrong[real]), rate(wrong[~real])"),
+        ("several, share = n >= 2", "several, share = n >= 1"),
+        ("- chance) / (1 - chance)", "- chance)"),
+    ]),
+    "models/kmeans.py": ("tests/test_kmeans.py", [
+        ("return self.history[-1]", "return self.history[0]"),
+        ("(counts / n).astype(x.dtype)", "(counts / n * 0 + 1 / k).astype(x.dtype)"),
+        ("np.sum(cumulative[:, None] <= u, axis=0)", "np.sum(cumulative[:, None] < 0.9 * u, axis=0)"),
+    ]),
+    "models/kde.py": ("tests/test_kde.py", [
+        ("n, d: n ** (-1 / (d + 4))", "n, d: n ** (-1 / (d + 2))"),
+        ("(n * (d + 2) / 4) ** (-1 / (d + 4))", "(n * (d + 2) / 2) ** (-1 / (d + 4))"),
+        ("(log_peak(kernel, d) - math.log(n - 1)) - d * log_h", "(log_peak(kernel, d) - math.log(n)) - d * log_h"),
+        ("cov = scatter(x, np.mean(x, axis=0)) / (n - 1)", "cov = scatter(x, np.mean(x, axis=0)) / n"),
+        ('SPHERE = {"uniform": 2, "epanechnikov": 4}', 'SPHERE = {"uniform": 1, "epanechnikov": 4}'),
+        ("(log_peak(self.kernel, d) - math.log(n)) - log_det", "(log_peak(self.kernel, d) - math.log(n)) + log_det"),
+    ]),
+}  # fmt: skip
+
+
+def every():
+    """(name, file, right, wrong, tests) of each mutation; the name is the file and its number there."""
+    for file, (tests, changes) in MUTATIONS.items():
+        for i, (right, wrong) in enumerate(changes, 1):
+            yield f"{file.removesuffix('.py')}:{i}", file, right, wrong, tests.split()
+
+
+def survives(mutation):
+    """Whether the tests pass on a copy of the project with the mutation made; ValueError where it cannot be made."""
+    name, file, right, wrong, tests = mutation
+    with tempfile.TemporaryDirectory() as folder:
+        for part in ("minigen", "tests", "demos", "pyproject.toml"):
+            source, target = ROOT / part, Path(folder, part)
+            if source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        path = Path(folder, "minigen", file)
+        text = path.read_text(encoding="utf-8")
+        if text.count(right) != 1:
+            raise ValueError(f"{name}: {right!r} occurs {text.count(right)} times in {file}; expected once")
+        path.write_text(text.replace(right, wrong), encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": folder, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        try:
+            return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=LIMIT).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
+
+
+def main(arguments=None):
+    """Run mutations, print what became of each; 1 where one survived."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
+    parser.add_argument("names", nargs="*", help="parts of names, as metrics/mmd or vae:3; all by default")
+    parser.add_argument("--sample", type=int, help="only so many, evenly spread")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args(arguments)
+    chosen = [m for m in every() if not options.names or any(n in m[0] for n in options.names)]
+    if options.sample:
+        chosen = [chosen[i * len(chosen) // options.sample] for i in range(options.sample)]
+    survivors = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for mutation, alive in zip(chosen, pool.map(survives, chosen), strict=True):
+            print(f"{'SURVIVED' if alive else 'caught  '}  {mutation[0]:28s} {mutation[2].strip()}  →  {mutation[3].strip()}", flush=True)
+            survivors += [mutation[0]] * alive
+    print(f"{len(chosen)} mutations, {len(chosen) - len(survivors)} caught{', survivors: ' + ', '.join(survivors) if survivors else ''}")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
