@@ -1,10 +1,9 @@
 """What an assignment is: problems on functions of the project, their points, checks, hints and known mistakes."""
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
-NAMES = ("vae", "metrics", "gan")
+NAMES = ("vae",)
 TIERS = {"special cases": 3, "property": 5, "statistics": 2}  # their shares of a problem's points
 
 
@@ -22,14 +21,14 @@ class Mistake:
 class Problem:
     """One function to write. `target` is "module:name", "module:Class.name", or "derivatives:np.exp", a row of the derivative table.
 
-    `checks` maps tiers to functions of the target, and `probe` computes numbers from it that tell its known mistakes apart.
+    `checks` maps tiers to functions of the target. Their module has PROBES, {name: function of the target}: numbers which tell
+    the known mistakes apart.
     """
 
     name: str
     target: str
     points: int
     checks: dict
-    probe: Callable
     mistakes: tuple
     hints: tuple = ()
     prerequisites: tuple = ()
@@ -48,6 +47,14 @@ class Problem:
     def function(self):
         """The function's name inside of its module."""
         return self.target.partition(":")[2]
+
+    def row(self, label):
+        """What a process that knows no manifest needs in order to check the problem, as JSON."""
+        checks = {tier: f"{check.__module__}:{check.__name__}" for tier, check in self.checks.items()}
+        return {
+            "label": label, "name": self.name, "module": self.module, "function": self.function, "points": self.points, "checks": checks,
+            "hints": self.hints, "prerequisites": self.prerequisites,
+        }  # fmt: skip
 
     def score(self, passed):
         """The points for the tiers that passed, a set of names."""

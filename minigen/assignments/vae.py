@@ -1,20 +1,9 @@
 """The variational autoencoder: closed forms, the reparameterised sample and the importance-weighted bound."""
 
-import types
-
-import numpy as np
-
 from minigen.assignments.checks import vae as checks
 from minigen.assignments.manifest import Assignment, Mistake, Problem
 
-A, B = checks.MATRICES
 HERE = "minigen.models.vae:"
-
-
-def draw_probe(draw_code):
-    """Codes and bits."""
-    h, eps = checks.CODES, np.array([[0.5, -1.5]])
-    return [*draw_code(checks.model("normal"), h, eps)[0], *draw_code(checks.model("bernoulli"), h[:, 2:], eps**2)[0]]
 
 
 PROBLEMS = (
@@ -23,7 +12,6 @@ PROBLEMS = (
         HERE + "kl_normal",
         15,
         {"special cases": checks.kl_cases, "property": checks.kl_normal_integral},
-        lambda f: f(A, B),
         (
             Mistake("no half", "0.5 * (", "1.0 * (", "the factor ½ is missing before σ² + μ² − 1"),
             Mistake(
@@ -43,7 +31,6 @@ PROBLEMS = (
         HERE + "kl_laplace",
         20,
         {"special cases": checks.kl_cases, "property": checks.kl_laplace_integral},
-        lambda f: f(A, B),
         (
             Mistake("swapped", "np.exp(-log_scale)", "np.exp(log_scale)", "the exponent is |μ|/b, this multiplies by b"),
             Mistake(
@@ -60,7 +47,6 @@ PROBLEMS = (
         HERE + "log_bernoulli",
         10,
         {"special cases": checks.log_bernoulli_cases, "property": checks.log_bernoulli_enumeration},
-        lambda f: f((A > 0) * 1.0, B),
         (
             Mistake("no normaliser", "- softplus(logits)", "", "without the softplus these are not probabilities: they do not sum to 1"),
             Mistake("bits turned", "x * logits", "(1 - x) * logits", "0 and 1 are exchanged: the logit is that of x = 1"),
@@ -79,7 +65,6 @@ PROBLEMS = (
         HERE + "log_gaussian",
         10,
         {"special cases": checks.log_gaussian_cases, "property": checks.log_gaussian_moments},
-        lambda f: f(A, B, 0.5 * A),
         (
             Mistake(
                 "squared error",
@@ -98,7 +83,6 @@ PROBLEMS = (
         HERE + "VAE.draw_code",
         20,
         {"special cases": checks.draw_code_cases, "property": checks.draw_code_gradient, "statistics": checks.draw_code_moments},
-        draw_probe,
         (
             Mistake("log scale", "np.exp(log_scale)", "log_scale", "the network gives log s: the noise is multiplied by s = exp(log s)"),
             Mistake("variance", "np.exp(log_scale)", "np.exp(0.5 * log_scale)", "log s is taken for log s²"),
@@ -115,7 +99,6 @@ PROBLEMS = (
         HERE + "VAE.iwae",
         25,
         {"special cases": checks.iwae_cases, "property": checks.iwae_definition},
-        lambda f: f(types.SimpleNamespace(log_weights=lambda x, eps: A), A, np.zeros((2, 3, 1))),
         (
             Mistake("sum", " - float(np.log(eps.shape[0]))", "", "log K is missing: this is the sum of the weights, not their mean"),
             Mistake(

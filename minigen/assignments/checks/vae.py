@@ -6,6 +6,7 @@ import types
 import numpy as np
 
 from minigen.assignments.checks.common import numbers
+from minigen.autograd import vjp
 from minigen.testing import FAMILIES, check_gradients, check_kl_closed_form
 from minigen.testing.failure import require
 
@@ -141,3 +142,21 @@ def iwae_definition(iwae):
     log_w = np.log(np.array([[1.0, 0.5, 2.0], [3.0, 0.5, 4.0]]))
     got, want = np.exp(bound(iwae, log_w)), np.array([2.0, 0.5, 3.0])
     require(np.allclose(got, want), "exp of the bound is the mean of K weights", equation="log (1/K) Σₖ wₖ", got=got, want=want)
+
+
+def draw_probe(draw_code):
+    """Codes, their gradient and bits."""
+    eps = np.array([[0.5, -1.5]])
+    codes, pull = vjp(lambda h: draw_code(model("normal"), h, eps), CODES)
+    return np.concatenate([codes, pull(np.ones((1, 2))), draw_code(model("bernoulli"), CODES[:, 2:], eps**2)], axis=None)
+
+
+A, B = MATRICES
+PROBES = {
+    "kl_normal": lambda f: f(A, B),
+    "kl_laplace": lambda f: f(A, B),
+    "log_bernoulli": lambda f: f((A > 0) * 1.0, B),
+    "log_gaussian": lambda f: f(A, B, 0.5 * A),
+    "draw_code": draw_probe,
+    "iwae": lambda f: f(types.SimpleNamespace(log_weights=lambda x, eps: A), A, np.zeros((2, 3, 1))),
+}
