@@ -5,6 +5,7 @@ from minigen.models.conditional_gan import ConditionalGAN
 from minigen.models.conditional_vae import ConditionalVAE
 from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
+from minigen.models.hmm import HMM
 from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
 from minigen.models.language import RNNLanguageModel, TransformerLM
@@ -22,6 +23,7 @@ from minigen.models.wgan import WGAN
 __all__ = [
     "GAN",
     "GMM",
+    "HMM",
     "KDE",
     "MADE",
     "PCA",
