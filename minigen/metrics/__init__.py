@@ -67,19 +67,20 @@ from minigen.metrics.separation import (
 )
 from minigen.metrics.transport import sinkhorn, sliced_wasserstein, wasserstein
 from minigen.metrics.two_sample import TestResult, classifier_two_sample_test, knn_two_sample_test, mmd_test
+from minigen.metrics.uncertainty import with_error
 from minigen.metrics.usefulness import AccuracyScores, classification_accuracy_score
 from minigen.metrics.vendi import vendi_score
 
 __all__ = [
-    "PRD", "AccuracyScores", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "Hype", "ManifoldScores", "ModeScores",
-    "Moments", "PrecisionRecall", "Rate", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox", "bits_per_dim",
-    "class_statistics", "classification_accuracy_score", "classifier_two_sample_test", "cubic_kernel", "data_copying_test",
-    "density_coverage", "dequantize", "digit_features", "eta_squared", "expected_coverage", "expected_frechet_distance",
-    "expected_mode_quality", "f_scores", "frechet_distance", "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel",
-    "generalisation_gap", "hype", "identity_features", "inception_score", "inception_v3", "iwae_bound", "kernel_distance", "kl_on_data",
-    "knn_two_sample_test", "log_prob_by_quadrature", "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds",
-    "memorization_score", "mmd2", "mmd_test", "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve",
-    "prd_from_histograms", "precision_recall", "r_squared", "random_features", "rank_correlation", "realism", "rejection_threshold",
-    "relative_scores", "roc", "score_name", "sinkhorn", "sliced_wasserstein", "spatial_frechet_distance", "train_features",
-    "variance_shares", "vendi_score", "wasserstein",
+    "PRD", "AccuracyScores", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "Hype", "ManifoldScores",
+    "ModeScores", "Moments", "PrecisionRecall", "Rate", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox",
+    "bits_per_dim", "class_statistics", "classification_accuracy_score", "classifier_two_sample_test", "cubic_kernel",
+    "data_copying_test", "density_coverage", "dequantize", "digit_features", "eta_squared", "expected_coverage",
+    "expected_frechet_distance", "expected_mode_quality", "f_scores", "frechet_distance", "frechet_distance_gaussians",
+    "frechet_distance_infinity", "gaussian_kernel", "generalisation_gap", "hype", "identity_features", "inception_score",
+    "inception_v3", "iwae_bound", "kernel_distance", "kl_on_data", "knn_two_sample_test", "log_prob_by_quadrature", "manifold_scores",
+    "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test", "mode_scores",
+    "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared",
+    "random_features", "rank_correlation", "realism", "rejection_threshold", "relative_scores", "roc", "score_name", "sinkhorn",
+    "sliced_wasserstein", "spatial_frechet_distance", "train_features", "variance_shares", "vendi_score", "wasserstein", "with_error",
 ]  # fmt: skip

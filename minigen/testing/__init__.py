@@ -11,9 +11,10 @@ from minigen.testing.failure import PropertyFailure, for_all, run_checks
 from minigen.testing.gradients import check_gradients
 from minigen.testing.maps import check_adjoint, check_score, check_vjp
 from minigen.testing.models import check_bijection, check_bound, check_em, check_metric
+from minigen.testing.parametrize import parametrize_with_checks
 
 __all__ = [
     "FAMILIES", "Family", "PropertyFailure", "check_adjoint", "check_bijection", "check_bound", "check_causal",
     "check_density_normalises", "check_divergence", "check_em", "check_gradients", "check_kl_closed_form",
-    "check_metric", "check_sampler_matches", "check_score", "check_vjp", "for_all", "run_checks",
+    "check_metric", "check_sampler_matches", "check_score", "check_vjp", "for_all", "parametrize_with_checks", "run_checks",
 ]  # fmt: skip

@@ -1,0 +1,54 @@
+"""The jackknife over groups: exact for means, and near the true spread of metrics."""
+
+import numpy as np
+import pytest
+
+import minigen as mg
+from minigen.metrics import density_coverage, frechet_distance, precision_recall, vendi_score, with_error
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.verifies("uncertainty.1")
+def test_of_a_mean_it_is_the_textbooks(device):
+    x, y = RNG.normal(size=(30, 1)), RNG.normal(size=(24, 1))
+    there = mg.to_device((x, y), device)
+    one = with_error(lambda x: np.mean(x), there[0], rng=np.random.default_rng(0), groups=30)
+    assert one == (pytest.approx(x.mean()), pytest.approx(x.std(ddof=1) / 30**0.5))
+    two = with_error(lambda x, y: np.mean(x) - 2 * np.mean(y), *there, rng=np.random.default_rng(0), groups=24)
+    groups = np.random.default_rng(0).permutation(np.arange(30) % 24)
+    without = np.array([x[groups != g].mean() for g in range(24)])
+    want = 23 / 24 * np.sum((without - without.mean()) ** 2) + 4 * y.var(ddof=1) / 24
+    assert two == (pytest.approx(x.mean() - 2 * y.mean()), pytest.approx(want**0.5))
+
+
+METRICS = {
+    "Fréchet distance": lambda x, y: frechet_distance(x, y),
+    "precision": lambda x, y: precision_recall(x, y).precision,
+    "recall": lambda x, y: precision_recall(x, y).recall,
+    "coverage": lambda x, y: density_coverage(x, y).coverage,
+    "Vendi score": lambda x, y: vendi_score(y),
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_of_metrics_it_is_near_their_true_spread(name):
+    rng, metric = np.random.default_rng(1), METRICS[name]
+    draw = lambda: (rng.normal(size=(150, 3)), 0.3 + 0.8 * rng.normal(size=(150, 3)))
+    spread = np.std([metric(*draw()) for _ in range(60)], ddof=1)
+    errors = [with_error(metric, *draw(), rng=rng, groups=10).standard_error for _ in range(8)]
+    assert 0.6 < np.mean(errors) / spread < 2.2
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: with_error(np.mean, x, rng=RNG, groups=1), ValueError, "groups is 1"),
+        (lambda x: with_error(np.mean, x, rng=RNG, groups=6), ValueError, "set 1 has n = 5 rows; expected at least 6"),
+        (lambda x: with_error(np.mean, rng=RNG), ValueError, "there is none"),
+        (lambda x: with_error(np.mean, x, rng=None), TypeError, "rng is None"),
+    ],
+)
+def test_what_is_wrong_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call(np.ones((5, 2)))
