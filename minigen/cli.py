@@ -68,6 +68,8 @@ def build_parser():
     study.add_argument("page", metavar="OUT.html", help="the page to be written")
     study.add_argument("--count", type=int, default=50, help="images of each kind (default: %(default)s)")
     study.add_argument("--seed", type=int, default=0)
+    check = commands.add_parser("check", help="check the functions of a file of yours by the properties of the assignments")
+    check.add_argument("target", metavar="FILE", help="a Python file, or the dotted name of one")
     commands.add_parser("equations", help="every numbered equation, its lines of code and its tests")
     return parser
 
@@ -103,6 +105,10 @@ def main(arguments=None):
         from minigen import equations
 
         return equations.main()
+    if options.command == "check":
+        from minigen.assignments import student
+
+        return student.main(options.target)
     if options.command == "study":
         from minigen import study
 
