@@ -77,11 +77,11 @@ def test_blocks_cover_all_rows_once():
     x, y = np.arange(5000.0)[:, None] % 97, np.arange(4001.0)[:, None] % 89
     stops, total = [0], 0
     for rows, d in SquaredDistances(x, y).blocks():
-        assert rows.start == stops[-1] and d.size <= 2**23
+        assert rows.start == stops[-1] and d.size <= 2**22
         stops.append(rows.stop)
         assert np.array_equal(d[-1], (x[rows.stop - 1, 0] - y[:, 0]) ** 2)
         total += np.sum(d)
-    assert len(stops) == 4 and stops[-1] == 5000
+    assert len(stops) == 6 and stops[-1] == 5000
     assert total == 4001 * np.sum(x**2) + 5000 * np.sum(y**2) - 2 * np.sum(x) * np.sum(y)
 
 

@@ -30,19 +30,24 @@ class SquaredDistances:
     """d² from each row of x (n, D) to each of y (m, D), finite, of one floating-point type: by (2) in blocks, by (1) on demand."""
 
     def __init__(self, x, y):
-        self.x, self.y, origin = x, y, robust_origin(y)
-        self.y_centred = y - origin
-        self.x_centred = self.y_centred if x is y else x - origin
-        self.x_norms, self.y_norms = (np.einsum("ij,ij->i", a, a) for a in (self.x_centred, self.y_centred))
+        self.x, self.y, self.origin = x, y, robust_origin(y)
+        self.y_centred = y - self.origin  # of x, which may be large too, only a block is copied
+        self.step = max((2**22 if array_module(x) is np else 2**26) // y.shape[0], 1)
+        self.y_norms = np.einsum("ij,ij->i", self.y_centred, self.y_centred)
+        parts = (self.x_centred(slice(i, i + self.step)) for i in range(0, x.shape[0], self.step))
+        self.x_norms = self.y_norms if x is y else np.concatenate([np.einsum("ij,ij->i", a, a) for a in parts])
+
+    def x_centred(self, rows):
+        """Some rows of x, less the origin."""
+        return self.y_centred[rows] if self.x is self.y else self.x[rows] - self.origin
 
     def blocks(self):
         """Yield (rows, d): a slice of the rows of x and their d² to all of y, which by rounding may be below 0. The next overwrites d."""
         library, n, m = array_module(self.x), self.x.shape[0], self.y.shape[0]
-        step = max((2**23 if library is np else 2**26) // m, 1)
-        buffer = library.empty((min(step, n), m), self.x.dtype)
-        for start in range(0, n, step):
-            rows = slice(start, min(start + step, n))
-            d = np.matmul(-2 * self.x_centred[rows], self.y_centred.T, out=buffer[: rows.stop - start])  # (2)
+        buffer = library.empty((min(self.step, n), m), self.x.dtype)
+        for start in range(0, n, self.step):
+            rows = slice(start, min(start + self.step, n))
+            d = np.matmul(-2 * self.x_centred(rows), self.y_centred.T, out=buffer[: rows.stop - start])  # (2)
             d += self.x_norms[rows, None]
             d += self.y_norms
             yield rows, d

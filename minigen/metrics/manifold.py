@@ -67,9 +67,11 @@ def check_arguments(real, fake, k, ties, both):
     for x, name in zip(sets[: 1 + both], ("real", "fake"), strict=False):
         if x.shape[0] < k + 1:
             raise ValueError(f"{name} has {x.shape[0]} rows; expected at least k + 1 = {k + 1}, for k is {k}")
-    # Times a power of two, which rounds nothing and moves no order: squares then neither overflow nor vanish.
+    # Times a power of two, which rounds nothing and moves no order, where squares might else overflow or vanish.
     high, low = (f(np.stack([f(x, axis=0) for x in sets]), axis=0) for f in (np.max, np.min))
     exponent = math.frexp(float(np.max(high / 2 - low / 2)))[1]
+    if -20 <= exponent <= 20:
+        return list(sets)
     return [x * 2.0 ** -max(exponent, np.finfo(x.dtype).minexp) for x in sets]
 
 
