@@ -17,7 +17,7 @@ class Mistake:
     misconception: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """One function to write. `target` is "module:name", "module:Class.name", or "derivatives:np.exp", a row of the derivative table.
 

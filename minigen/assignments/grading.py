@@ -1,0 +1,193 @@
+"""Grading: each function of a student is put into a fresh copy of the reference, and checked in a process of its own."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from minigen.assignments.checks.tiers import EMPTY
+from minigen.assignments.handout import cut_tree
+from minigen.assignments.source import PACKAGE, locate, path_of, splice, text_of
+
+WORKER = Path(__file__).with_name("worker.py")
+LARGEST = 1_000_000  # bytes of a student's file
+
+
+@dataclass
+class Result:
+    """One problem's grade: the tiers that passed, what to tell the student, and the known mistake that it looks like."""
+
+    label: str
+    name: str
+    score: float
+    max_score: float
+    passed: list
+    message: str = ""
+    misconception: str = ""
+    mistake: str = ""
+
+
+@dataclass
+class Grade:
+    """A submission's grade; `together` names the problems that pass with all of the student's functions at once, where asked."""
+
+    submission: str
+    assignment: str
+    results: list = field(default_factory=list)
+    together: list | None = None
+
+    @property
+    def score(self):
+        """The sum of points."""
+        return round(sum(r.score for r in self.results), 2)
+
+    @property
+    def max_score(self):
+        """The points that there are."""
+        return sum(r.max_score for r in self.results)
+
+
+def run_jobs(assignment, jobs, seconds, memory):
+    """The worker's answers to jobs (problem, {module: source}, tiers), in a tree from which all bodies are gone."""
+    with tempfile.TemporaryDirectory(prefix="minigen-grade-") as folder:
+        tree = Path(folder, "tree")
+        for path, text in cut_tree(assignment).items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_text(text, encoding="utf-8")
+        rows = [
+            {"row": p.row(assignment.label(p)), "sources": sources, "tiers": list(tiers), "seconds": seconds, "memory": memory,
+             "reference": os.path.realpath(PACKAGE)}
+            for p, sources, tiers in jobs
+        ]  # fmt: skip
+        task = json.dumps({"tree": str(tree), "jobs": rows}).encode()
+        environment = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LD_LIBRARY_PATH")}
+        environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HOME": folder}
+        limit = 60 + len(jobs) * (4 * seconds + 10)
+        command = [sys.executable, "-I", "-B", str(WORKER)]
+        done = subprocess.run(command, input=task, capture_output=True, env=environment, cwd=folder, timeout=limit)
+        if done.returncode:
+            raise RuntimeError(f"the worker failed: {done.stderr.decode(errors='replace')[-2000:]}")
+        return json.loads(done.stdout)
+
+
+def read(submission, module):
+    """(tree of a student's module or None, what is wrong with it) from a folder or a file."""
+    submission, path = Path(submission), path_of(module)
+    places = [submission] if submission.is_file() else [submission / path, submission / path.name]
+    file = next((p for p in places if p.is_file()), None)
+    if file is None:
+        return None, f"there is no file {path}"
+    if file.stat().st_size > LARGEST:
+        return None, f"{path} has {file.stat().st_size:,} bytes; at most {LARGEST:,} are read"
+    try:
+        return ast.parse(file.read_bytes().decode("utf-8")), ""
+    except UnicodeDecodeError as error:
+        return None, f"{path} is not UTF-8 text: byte {error.start} cannot be read"
+    except SyntaxError as error:
+        return None, f"{path} has a syntax error in line {error.lineno}: {error.msg}"
+    except (ValueError, RecursionError, MemoryError, OSError) as error:
+        return None, f"{path} cannot be read: {type(error).__name__}: {error}"
+
+
+def untouched(node):
+    """Whether a function's body is still that of the handout."""
+    if "unwritten(" in ast.unparse(node) and not isinstance(node, ast.FunctionDef):
+        return True
+    body = [n for n in getattr(node, "body", []) if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))]
+    return len(body) == 1 and isinstance(body[0], ast.Raise) and "NotImplementedError" in ast.unparse(body[0])
+
+
+def spliced(assignment, submission, together=False):
+    """({problem: sources}, {problem: why there are none}) of a submission."""
+    sources, problems, trees = {}, {}, {m: read(submission, m) for m in assignment.modules}
+    found = {}
+    for p in assignment.problems:
+        tree, message = trees[p.module]
+        place = locate(tree, p.function) if tree else None
+        if tree is not None and place is None:
+            message = f"there is no function {p.function} in {path_of(p.module)}"
+        elif place and untouched(place[0][place[1]]):
+            message = EMPTY
+        if message:
+            problems[p] = message
+        else:
+            found.setdefault(p.module, []).append(p)
+    for module, ps in found.items():
+        for p in ps:
+            functions = [q.function for q in ps] if together else [p.function]
+            try:
+                tree = read(submission, module)[0]  # fresh: what is spliced becomes part of another tree
+                text = splice(text_of(module), tree, functions)
+                compile(text, "<student>", "exec")
+                sources[p] = {module: text}
+            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+                problems[p] = f"it cannot be compiled: {error}"
+    return sources, problems
+
+
+def with_mistake(problem, mistake):
+    """The module's source with a known mistake in the problem's function; ValueError where its text is not there."""
+    source = text_of(problem.module)
+    body, i = locate(ast.parse(source), problem.function)
+    text = ast.get_source_segment(source, body[i])
+    if text.count(mistake.old) < 1:
+        raise ValueError(f"{problem.name}: the function does not hold {mistake.old!r}")
+    return source.replace(text, text.replace(mistake.old, mistake.new))
+
+
+def fingerprints(assignment, problems, seconds, memory):
+    """{problem name: [(mistake, numbers)]}: what the known mistakes compute."""
+    pairs = [(p, m) for p in problems for m in p.mistakes]
+    answers = run_jobs(assignment, [(p, {p.module: with_mistake(p, m)}, ()) for p, m in pairs], seconds, memory)
+    table = {}
+    for (p, m), answer in zip(pairs, answers, strict=True):
+        table.setdefault(p.name, []).append((m, answer["probe"]))
+    return table
+
+
+def looks_like(numbers, known):
+    """The known mistake that computes these numbers, or None."""
+    for mistake, other in known:
+        if numbers and other and len(numbers) == len(other) and np.allclose(numbers, other, rtol=1e-7, atol=1e-9, equal_nan=True):
+            return mistake
+    return None
+
+
+def grade(assignment, submissions, *, together=False, seconds=20.0, memory=4 << 30):
+    """[Grade] of submissions, folders or files. Each problem may take `seconds` of CPU time and `memory` bytes."""
+    grades = [Grade(str(s), assignment.name) for s in submissions]
+    tables = [spliced(assignment, s) for s in submissions]
+    jobs = [(g, p, sources) for g, (found, _) in enumerate(tables) for p, sources in found.items()]
+    answers = run_jobs(assignment, [(p, sources, p.checks) for _, p, sources in jobs], seconds, memory) if jobs else []
+    by_problem = {(g, p): answer for (g, p, _), answer in zip(jobs, answers, strict=True)}
+    failing = [p for p in assignment.problems if any(q is p and set(judged(p, a)[0]) != set(p.checks) for (_, q), a in by_problem.items())]
+    known = fingerprints(assignment, failing, seconds, memory) if failing else {}
+    for g, (out, (_, missing)) in enumerate(zip(grades, tables, strict=True)):
+        for p in assignment.problems:
+            passed, message = ([], missing[p]) if p in missing else judged(p, by_problem[g, p])
+            mistake = None if p in missing or len(passed) == len(p.checks) else looks_like(by_problem[g, p]["probe"], known[p.name])
+            told = (mistake.misconception, mistake.name) if mistake else ("", "")
+            out.results.append(Result(assignment.label(p), p.name, p.score(passed), p.points, passed, message, *told))
+        if together:
+            found = list(spliced(assignment, submissions[g], together=True)[0].items())
+            answers = run_jobs(assignment, [(p, sources, p.checks) for p, sources in found], seconds, memory) if found else []
+            out.together = [assignment.label(p) for (p, _), a in zip(found, answers, strict=True) if len(judged(p, a)[0]) == len(p.checks)]
+    return grades
+
+
+def judged(problem, answer):
+    """(tiers that passed, message) of a worker's answer."""
+    passed = [tier for tier in problem.checks if tier in answer["messages"] and answer["messages"][tier] is None]
+    said = [f"{tier}: {answer['messages'][tier]}" for tier in problem.checks if answer["messages"].get(tier)]
+    return passed, "\n".join([*said, *([answer["error"]] if answer["error"] else [])])
+
+
+def as_json(grades):
+    """What `--json` writes."""
+    return [{**asdict(g), "score": g.score, "max_score": g.max_score} for g in grades]
