@@ -59,7 +59,7 @@ class Moments:
     scatter: np.ndarray
 
     @classmethod
-    def of(cls, x, rows=4096):
+    def of(cls, x, rows=16384):
         """The moments of a batch x (n, D), n ≥ 1: those of its blocks, so that only a block of it is copied to float64."""
         x = as_samples(x, "x")
         blocks = (centred(x[start : start + rows]) for start in range(0, x.shape[0], rows))
