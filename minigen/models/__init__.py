@@ -3,6 +3,7 @@
 from minigen.models.autoencoder import Autoencoder
 from minigen.models.conditional_gan import ConditionalGAN
 from minigen.models.conditional_vae import ConditionalVAE
+from minigen.models.crf import CRF
 from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
 from minigen.models.hmm import HMM
@@ -21,6 +22,7 @@ from minigen.models.vqvae2 import VQVAE2
 from minigen.models.wgan import WGAN
 
 __all__ = [
+    "CRF",
     "GAN",
     "GMM",
     "HMM",
