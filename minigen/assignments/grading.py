@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def run_jobs(assignment, jobs, seconds, memory):
         environment = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LD_LIBRARY_PATH")}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HOME": folder}
         limit = 60 + len(jobs) * (4 * seconds + 10)
-        command = [sys.executable, "-I", "-B", str(WORKER)]
+        command = [sys.executable, "-I", "-B", shutil.copy(WORKER, folder)]
         done = subprocess.run(command, input=task, capture_output=True, env=environment, cwd=folder, timeout=limit)
         if done.returncode:
             raise RuntimeError(f"the worker failed: {done.stderr.decode(errors='replace')[-2000:]}")

@@ -184,9 +184,10 @@ def main():
     """Read {"tree", "jobs"}, answer a list of results, one a job."""
     task = json.loads(sys.stdin.buffer.read())
     out = os.dup(1)
-    for name in ("numpy.testing", "scipy.special", "scipy.stats", "hypothesis.strategies"):  # loaded here, not in every child
+    for name in ("numpy.testing", "scipy.special", "scipy.stats"):  # loaded here, not in every child
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    sys.modules["hypothesis"] = None  # the same cases, hence the same grade, whether it is installed or not
     results = [run(job, os.path.realpath(task["tree"])) for job in task["jobs"]]
     with os.fdopen(out, "wb") as file:
         file.write(json.dumps(results).encode())
