@@ -11,8 +11,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.functions import sigmoid
-from minigen.models import GAN, GMM, KDE, MADE, PPCA, VAE, VQVAE, VQVAE2, WGAN, Autoencoder, ConditionalGAN, KMeans, PixelCNN
+from minigen.functions import logsumexp, sigmoid
+from minigen.metrics import iwae_bound
+from minigen.models import (
+    GAN,
+    GMM,
+    KDE,
+    MADE,
+    PPCA,
+    VAE,
+    VQVAE,
+    VQVAE2,
+    WGAN,
+    Autoencoder,
+    ConditionalGAN,
+    ConditionalVAE,
+    KMeans,
+    PixelCNN,
+)
+from minigen.models.vae import log_prior
 from minigen.optim import EMA, Adam, cosine
 
 
@@ -84,24 +101,64 @@ def fit_autoencoder(data, rng, quick, deadline):
     return GaussianCodes(model, PPCA.fit(model.encode(data.more), latent - 1)), None, "—", f"{latent} numbers, a Gaussian over codes"
 
 
+@dataclass
+class PriorOfCodes:
+    """A VAE with a mixture of Gaussians, fitted to the codes of data, as its prior: codes leave holes in a normal prior."""
+
+    vae: object
+    prior: object
+
+    def iwae(self, x, eps):
+        """The importance-weighted bound on log p(x) under this prior, (n,) nats, from eps (K, n, L)."""
+        z = self.vae.draw_code(self.vae.encoder(x), eps)
+        log_p = np.reshape(self.prior.log_prob(np.reshape(z, (-1, z.shape[-1]))), z.shape[:-1])
+        return iwae_bound(self.vae.log_weights(x, eps) + log_p - log_prior(z, self.vae.prior))
+
+    def sample(self, n, rng):
+        """x ~ p(x|z), z from the mixture, (n, D)."""
+        return self.vae.draw_data(self.prior.sample(n, rng), rng)
+
+
 def fit_vae(data, rng, quick, deadline):
-    """A VAE with a Gaussian decoder of learned variance."""
+    """A VAE with a Gaussian decoder of learned variance, then a mixture of Gaussians as the prior of its codes."""
     d = data.train.shape[1]
-    latent, hidden, steps = (2, (128, 128), 4000) if d == 2 else (16, (256, 256), 4000) if d <= 100 else (32, (400,), 2500)
-    steps = 600 if quick else steps
+    latent, hidden, steps = (2, (128, 128), 4000) if d == 2 else (8, (256, 256), 3000) if d <= 100 else (32, (400,), 2200)
+    steps = 900 if quick else steps
     # Two dimensions want a smooth activation and data enough; digits are few beside the weights, which therefore decay.
     settings = {"activation": np.tanh, "batch_size": 256} if d == 2 else {}
-    optimizer = Adam(cosine(3e-3, steps)) if d == 2 else Adam(cosine(2e-3, steps), weight_decay=0.3)
+    optimizer = Adam(cosine(3e-3, steps)) if d == 2 else Adam(cosine(3e-3 if quick else 2e-3, steps), weight_decay=0.3)
     seconds = max(1.0, deadline - time.perf_counter())
-    model = VAE.fit(
+    vae = VAE.fit(
         data.more, latent=latent, hidden=hidden, rng=rng, steps=steps, optimizer=optimizer, seconds=seconds, progress="VAE", **settings
     )  # fmt: skip
+    codes = vae.draw_code(vae.encoder(data.more), vae.noise(rng, len(data.more)))
+    model = PriorOfCodes(vae, GMM.fit(codes, 20, rng=rng, reg=1e-4, max_iter=15 if quick else 60))
 
     def bound(x, samples=100, rows=100):
         blocks = [x[i : i + rows] for i in range(0, len(x), rows)]
-        return np.concatenate([model.iwae(block, model.noise(rng, len(block), samples)) for block in blocks])
+        return np.concatenate([model.iwae(block, vae.noise(rng, len(block), samples)) for block in blocks])
 
-    return model, bound, "bound, IWAE-100", f"{latent} latents, hidden {hidden}"
+    return model, bound, "bound, IWAE-100", f"{latent} latents, hidden {hidden}, 20 Gaussians as prior"
+
+
+def fit_conditional_vae(data, rng, quick, deadline):
+    """A VAE of labelled data, whose labels are drawn by their frequency; its bound on log p(x) is summed over them."""
+    if data.labels is None:
+        return None
+    large = data.train.shape[1] > 100
+    labels = np.concatenate([data.labels] * (len(data.more) // len(data.train)))
+    latent, hidden, steps = (32, (400,), 2200) if large else (16, (256, 256), 2800)
+    steps = 900 if quick else steps
+    model = ConditionalVAE.fit(
+        data.more, labels, rng=rng, latent=latent, hidden=hidden, steps=steps, optimizer=Adam(cosine(2e-3, steps), weight_decay=0.3),
+        seconds=max(1.0, deadline - time.perf_counter()), progress="conditional VAE",
+    )  # fmt: skip
+
+    def bound(x, samples=20, rows=100):
+        blocks = [x[i : i + rows] for i in range(0, len(x), rows)]
+        return np.concatenate([logsumexp(model.bounds(b, model.noise(rng, len(b), samples)), axis=1) for b in blocks])
+
+    return model, bound, "bound, IWAE-20", f"{latent} latents and the label"
 
 
 def fit_quantised(family, data, rng, quick, deadline, steps, prior_steps, chosen, **settings):
@@ -219,7 +276,7 @@ def fit_wgan(data, rng, quick, deadline):
 
 FAMILIES = {
     "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm,
-    "autoencoder": fit_autoencoder, "VAE": fit_vae,
+    "autoencoder": fit_autoencoder, "VAE": fit_vae, "conditional VAE": fit_conditional_vae,
     "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "GAN": fit_gan, "conditional GAN": fit_conditional_gan,
     "WGAN-GP": fit_wgan, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
 }  # fmt: skip

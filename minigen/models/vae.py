@@ -21,21 +21,21 @@ logistic variable that is rounded to levels x ∈ {0, δ, 2δ, …, 1}, the oute
 
     log p(x|z) = Σ x a − softplus(a),   x ∈ {0, 1}                                                        (7)
     log p(x|z) = −Σ ½ ((x − m)/τ)² + log τ + ½ log 2π                                                     (8)
-    log p(x|z) = Σ log (σ(u) − σ(l)) = Σ log σ(u) + log σ(−l) + log (1 − e^(−δ/τ)),   u, l = (x ± δ/2 − m)/τ    (12)
+    log p(x|z) = Σ log (σ(u) − σ(l)) = Σ log σ(u) + log σ(−l) + log (1 − e^(−δ/τ)),   u, l = (x ± δ/2 − m)/τ    (9)
 
 K samples give a tighter bound, monotone in K in expectation (Burda, Grosse & Salakhutdinov 2016, "Importance weighted
 autoencoders"):
 
-    log p(x) ≥ E log (1/K) Σₖ wₖ,   wₖ = p(x|zₖ) p(zₖ) / q(zₖ|x),   zₖ ~ q(z|x)                           (9)
+    log p(x) ≥ E log (1/K) Σₖ wₖ,   wₖ = p(x|zₖ) p(zₖ) / q(zₖ|x),   zₖ ~ q(z|x)                           (10)
 
 What is minimised weighs the two terms (Higgins et al. 2017, β-VAE); β = 1 gives −ELBO:
 
-    loss = −E_q[log p(x|z)] + β KL                                                                       (10)
+    loss = −E_q[log p(x|z)] + β KL                                                                       (11)
 
 Through (5) the gradient passes to the encoder; through the step (6) nothing passes. There the score function does, each of
 K ≥ 2 samples with the mean of the others as its baseline, which keeps it unbiased (Mnih & Rezende 2016; Kool et al. 2019):
 
-    ∇ E_q[f(z)] = E (1/K) Σₖ (f(zₖ) − 1/(K−1) Σ_{j≠k} f(zⱼ)) ∇ log q(zₖ|x) + ∇f(zₖ)                      (11)
+    ∇ E_q[f(z)] = E (1/K) Σₖ (f(zₖ) − 1/(K−1) Σ_{j≠k} f(zⱼ)) ∇ log q(zₖ|x) + ∇f(zₖ)                      (12)
 """
 
 import math
@@ -91,7 +91,7 @@ def log_logistic(x, location, log_scale, levels):
     below = log_sigmoid((x + cell / 2 - location) * precision)
     above = log_sigmoid((location - x + cell / 2) * precision)
     inner = below + above + np.log(-np.expm1(-cell * precision))
-    return np.sum(np.where(x < cell / 2, below, np.where(x > 1 - cell / 2, above, inner)), axis=-1)  # (12)
+    return np.sum(np.where(x < cell / 2, below, np.where(x > 1 - cell / 2, above, inner)), axis=-1)  # (9)
 
 
 def log_prior(z, prior):
@@ -224,10 +224,10 @@ class VAE:
 
     def iwae(self, x, eps):
         """The importance-weighted bound on log p(x) from eps (K, n, L), (n,) nats."""
-        return logsumexp(self.log_weights(x, eps), axis=0) - float(np.log(eps.shape[0]))  # (9)
+        return logsumexp(self.log_weights(x, eps), axis=0) - float(np.log(eps.shape[0]))  # (10)
 
     def loss(self, x, eps):
-        """What is minimised, (n,), for flat x: its value is (10), its gradient unbiased for every prior. eps as in `elbo`."""
+        """What is minimised, (n,), for flat x: its value is (11), its gradient unbiased for every prior. eps as in `elbo`."""
         h = self.encoder(x)
         z = self.draw_code(h, eps)
         fit = self.log_likelihood(x, z)
@@ -238,8 +238,8 @@ class VAE:
             f = stop_gradient(fit)
             others = (np.sum(f, axis=0) - f) / (k - 1)
             score = (f - others) * log_bernoulli(z, h)
-            fit = fit + score - stop_gradient(score)  # (11)
-        return (np.mean(fit, axis=0) if eps.ndim == 3 else fit) * -1 + self.beta * self.kl(h)  # (10)
+            fit = fit + score - stop_gradient(score)  # (12)
+        return (np.mean(fit, axis=0) if eps.ndim == 3 else fit) * -1 + self.beta * self.kl(h)  # (11)
 
     # ---- Use ----
     def encode(self, x):
@@ -257,10 +257,13 @@ class VAE:
         """decode(encode(x)), (n, *event)."""
         return self.decode(self.encode(x))
 
-    def sample(self, n, rng):
-        """x ~ p(x): a code from the prior, then x from p(x|z), its noise included; (n, *event)."""
+    def draw_prior(self, n, rng):
+        """z ~ p(z), (n, L)."""
         z = self.noise(rng, n)
-        z = (z < 0.5).astype(z.dtype) if self.prior == "bernoulli" else z
+        return (z < 0.5).astype(z.dtype) if self.prior == "bernoulli" else z
+
+    def draw_data(self, z, rng):
+        """x ~ p(x|z), its noise included; (n, *event)."""
         location, *log_scale = self.outputs(z)
         if self.likelihood == "gaussian":
             x = location + np.exp(log_scale[0]) * normal(rng, location.shape, location)
@@ -271,7 +274,11 @@ class VAE:
             else:
                 x = location + np.exp(log_scale[0]) * (np.log(u) - np.log1p(-u))
                 x = np.clip(np.rint(x * (self.levels - 1)), 0, self.levels - 1) / (self.levels - 1)
-        return np.reshape(x, (n, *self.event))
+        return np.reshape(x, (z.shape[0], *self.event))
+
+    def sample(self, n, rng):
+        """x ~ p(x): a code from the prior, then x from p(x|z); (n, *event)."""
+        return self.draw_data(self.draw_prior(n, rng), rng)
 
     @classmethod
     def fit(
