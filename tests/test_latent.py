@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 import minigen as mg
-from minigen.models.latent import attribute_vector, lerp, slerp, traverse
+from minigen.models.latent import analogy, attribute_vector, latent_map, lerp, slerp, traverse
 
 RNG = np.random.default_rng(0)
 T = np.linspace(0, 1, 9)
@@ -79,10 +80,31 @@ def test_the_attribute_vector_is_the_difference_of_means(device):
     np.testing.assert_allclose(mg.to_host(attribute_vector(*mg.to_device((z, ~has), device))), -got, rtol=1e-12)
 
 
+@pytest.mark.verifies("latent.6")
+def test_an_analogy_closes_a_parallelogram(device):
+    a, b, c = RNG.normal(size=(3, 4, 2))
+    d = mg.to_host(analogy(*mg.to_device((a, b, c), device)))
+    np.testing.assert_allclose(d - c, a - b, atol=1e-12)
+    np.testing.assert_allclose(d - a, c - b, atol=1e-12)
+
+
+@pytest.mark.verifies("latent.7")
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_each_code_of_the_map_is_the_median_of_a_cell_of_equal_probability(n):
+    z = latent_map(n).reshape(n, n, 2)
+    p = 0.5 * (1 + special.erf(z / np.sqrt(2)))
+    middles = (np.arange(n) + 0.5) / n
+    np.testing.assert_allclose(p[..., 0], np.broadcast_to(middles, (n, n)), atol=1e-12)  # to the right it grows
+    np.testing.assert_allclose(p[..., 1], np.broadcast_to(middles[::-1, None], (n, n)), atol=1e-12)  # and upwards
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda z: lerp(z, z[:1], T), r"a has shape \(4, 3\) and b \(1, 3\)"),
+        (lambda z: lerp(z, z[:1], T), r"codes have shapes \(4, 3\) and \(1, 3\)"),
+        (lambda z: analogy(z, z, z[0]), r"codes have shapes \(4, 3\) and \(3,\)"),
+        (lambda z: analogy(z[:1], z, z), r"codes have shapes \(1, 3\) and \(4, 3\)"),
+        (lambda z: latent_map(0), "n is 0"),
         (lambda z: slerp(z[:, :1], z[:, :1], T), "L ≥ 2"),
         (lambda z: lerp(z, z, 0.5), r"t has shape \(\)"),
         (lambda z: traverse(z, 3, [0.0]), r"coordinate is 3 and z has shape \(4, 3\)"),

@@ -1,28 +1,34 @@
 """Ways through a space of codes: between two codes, along a coordinate, towards an attribute.
 
 White 2016, "Sampling generative networks"; Shoemake 1985, "Animating rotation with quaternion curves", for (2); Larsen et al. 2016,
-"Autoencoding beyond pixels", for (5). Notation: codes a, b, z ∈ ℝᴸ; t ∈ [0, 1]; â = a/‖a‖, b̂ = b/‖b‖.
+"Autoencoding beyond pixels using a learned similarity metric", for (5); Mikolov et al. 2013, "Linguistic regularities in continuous
+space word representations", for (6). Notation: codes a, b, z ∈ ℝᴸ; t ∈ [0, 1]; â = a/‖a‖, b̂ = b/‖b‖.
 
     straight     z(t) = (1 − t) a + t b                                                                  (1)
     spherical    u(t) = cos(t Ω) â + sin(t Ω) v,   Ω the angle of a and b, v the unit vector along b̂ − (âᵀb̂) â      (2)
                  z(t) = ((1 − t) ‖a‖ + t ‖b‖) u(t)                                                       (3)
     traversal    z with zⱼ replaced by c                                                                 (4)
     attribute    w = mean of z with it − mean of z without it;   z + s w has more of it                  (5)
+    analogy      d = a − b + c:   what is to c as a is to b                                              (6)
+    map          z = (Φ⁻¹(pⱼ), Φ⁻¹(1 − pᵢ)),   pᵢ = (i + ½)/n,   Φ the distribution function of N(0, 1)  (7)
 
 Why not always straight: codes of N(0, I) have norms near √L, and the middle of two independent ones only √(L/2), where there are hardly
-any: by (1) one walks through what a model has not seen. By (3) norms lie between those of the ends.
+any: by (1) one walks through what a model has not seen. By (3) norms lie between those of the ends. Of (7) each code stands for an
+equally probable cell of a plane of codes N(0, I), row i and column j of a picture whose second coordinate grows upwards.
 """
+
+from statistics import NormalDist
 
 import numpy as np
 
 from minigen.backend import like
-from minigen.checks import check_columns
+from minigen.checks import check_columns, check_count
 
 
 def check_pair(a, b):
     """Raise unless a and b have the same shape (…, L)."""
     if a.shape != b.shape or a.ndim < 1:
-        raise ValueError(f"a has shape {a.shape} and b {b.shape}; expected the same, (…, L)")
+        raise ValueError(f"codes have shapes {a.shape} and {b.shape}; expected the same, (…, L)")
 
 
 def on_path(t, a):
@@ -97,3 +103,28 @@ def attribute_vector(z, has):
     if not 0 < float(count) < z.shape[0]:
         raise ValueError(f"has is true of {float(count):.0f} codes of {z.shape[0]}; expected some with the attribute and some without")
     return with_it @ z / count - (1 - with_it) @ z / (z.shape[0] - count)  # (5)
+
+
+def analogy(a, b, c):
+    """What is to codes c as a is to b, all (…, L).
+
+    >>> analogy(np.array([1.0, 5.0]), np.array([1.0, 2.0]), np.array([7.0, 2.0]))
+    array([7., 5.])
+    """
+    check_pair(a, b)
+    check_pair(b, c)
+    return a - b + c  # (6)
+
+
+def latent_map(n):
+    """Codes (n², 2), on the host, that tile the plane of N(0, I): row after row of a picture, from its top left.
+
+    >>> latent_map(2).round(2)
+    array([[-0.67,  0.67],
+           [ 0.67,  0.67],
+           [-0.67, -0.67],
+           [ 0.67, -0.67]])
+    """
+    check_count("n", n)
+    line = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
+    return np.stack(np.meshgrid(line, -line), axis=-1).reshape(-1, 2)  # (7): Φ⁻¹(1 − p) = −Φ⁻¹(p)
