@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import minigen
+from minigen.assignments import command
 from minigen.backend import cuda_problem, default_device, keep_memory
 
 HERE = Path(__file__).parent
@@ -70,6 +71,8 @@ def build_parser():
     study.add_argument("--seed", type=int, default=0)
     check = commands.add_parser("check", help="check the functions of a file of yours by the properties of the assignments")
     check.add_argument("target", metavar="FILE", help="a Python file, or the dotted name of one")
+    teach = commands.add_parser("assignments", help="for teachers: make handouts, grade submissions, audit both")
+    command.add_options(teach)
     commands.add_parser("equations", help="every numbered equation, its lines of code and its tests")
     return parser
 
@@ -109,6 +112,8 @@ def main(arguments=None):
         from minigen.assignments import student
 
         return student.main(options.target)
+    if options.command == "assignments":
+        return command.main(options)
     if options.command == "study":
         from minigen import study
 

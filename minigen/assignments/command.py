@@ -1,0 +1,135 @@
+"""`python -m minigen assignments …`: list, make, grade and audit."""
+
+import csv
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+from minigen.assignments import manifest
+from minigen.assignments.audit import audit
+from minigen.assignments.grading import as_json, grade
+from minigen.assignments.handout import make
+
+
+def add_options(parser):
+    """The options of the four commands."""
+    actions = parser.add_subparsers(dest="action", metavar="list | make | grade | audit", required=True)
+    actions.add_parser("list", help="the assignments and their problems")
+    one = actions.add_parser("make", help="write a handout: a folder that runs on its own")
+    one.add_argument("name", choices=manifest.NAMES)
+    one.add_argument("out", help="a new or empty folder")
+    one = actions.add_parser("grade", help="grade submissions: folders, or single files")
+    one.add_argument("submissions", nargs="+", metavar="SUBMISSION")
+    one.add_argument("--name", choices=manifest.NAMES, help="the assignment, where the submission's handout.json does not say it")
+    one.add_argument("--json", metavar="FILE", help="everything")
+    one.add_argument("--gradescope", metavar="FILE", help="results.json of the first submission")
+    one.add_argument("--csv", metavar="FILE", help="a row a submission, and how often each misconception was seen")
+    one.add_argument("--together", action="store_true", help="try all of a student's functions at once, too")
+    one.add_argument("--seconds", type=float, default=20.0, help="CPU time a problem (default: %(default)s)")
+    one = actions.add_parser("audit", help="the reference earns all, the handout nothing, each mistake is named, nothing leaks")
+    one.add_argument("name", choices=(*manifest.NAMES, "all"))
+
+
+def assignment_of(submissions, name):
+    """The assignment that is named, or that the first submission's card names."""
+    for submission in submissions:
+        card = Path(submission) / "handout.json"
+        if name is None and card.is_file() and card.stat().st_size < 1_000_000:
+            try:
+                name = json.loads(card.read_text(encoding="utf-8"))["assignment"]
+            except (ValueError, KeyError, TypeError):
+                continue
+    if name is None:
+        raise ValueError("no submission has a handout.json: say which assignment it is with --name")
+    return manifest.load(name)
+
+
+def table(g):
+    """A grade for people."""
+    lines = [f"{g.submission}: {g.score:g} of {g.max_score:g}"]
+    for r in g.results:
+        lines.append(f"  {r.label:<10}{r.name:<22}{r.score:6g} of {r.max_score:g}{'   ' + ', '.join(r.passed) if r.passed else ''}")
+        lines += [f"      looks like: {r.misconception}"] if r.misconception else []
+        lines += ["      " + r.message.replace("\n", "\n      ")] if r.message else []
+    if g.together is not None:
+        lines.append(f"  all functions together: {', '.join(g.together) or 'none'} pass")
+    return "\n".join(lines)
+
+
+def gradescope(g):
+    """What Gradescope reads."""
+    tests = [
+        {"name": f"{r.label} {r.name}", "score": r.score, "max_score": r.max_score, "visibility": "visible",
+         "status": "passed" if r.score == r.max_score else "failed", "output": "\n".join(t for t in (r.misconception, r.message) if t)}
+        for r in g.results
+    ]  # fmt: skip
+    return {"score": g.score, "output": f"{g.assignment}: {g.score:g} of {g.max_score:g}", "visibility": "visible", "tests": tests}
+
+
+def write_csv(path, grades):
+    """A row a submission, then a count of each misconception."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["submission", *(r.label for r in grades[0].results), "score", "max_score"])
+        rows.writerows([g.submission, *(r.score for r in g.results), g.score, g.max_score] for g in grades)
+        counts = Counter((r.label, r.misconception) for g in grades for r in g.results if r.misconception)
+        rows.writerow([])
+        rows.writerow(["problem", "misconception", "count"])
+        rows.writerows([label, text, n] for (label, text), n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def dump(path, value):
+    """JSON into a file."""
+    Path(path).write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def main(options):
+    """Run one of the four commands; the exit code."""
+    try:
+        return {"list": show, "make": hand_out, "grade": mark, "audit": look}[options.action](options)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def show(options):
+    """List."""
+    for a in map(manifest.load, manifest.NAMES):
+        print(f"{a.name:<24}{a.title}, {sum(p.points for p in a.problems)} points")
+        for p in a.problems:
+            print(f"  {a.label(p):<22}{p.target}, {p.points} points, {len(p.mistakes)} known mistakes")
+    return 0
+
+
+def hand_out(options):
+    """Make."""
+    print(make(manifest.load(options.name), options.out))
+    return 0
+
+
+def mark(options):
+    """Grade."""
+    assignment = assignment_of(options.submissions, options.name)
+    grades = grade(assignment, options.submissions, together=options.together, seconds=options.seconds)
+    print("\n\n".join(map(table, grades)))
+    if options.json:
+        dump(options.json, as_json(grades))
+    if options.gradescope:
+        dump(options.gradescope, gradescope(grades[0]))
+    if options.csv:
+        write_csv(options.csv, grades)
+    return 0
+
+
+def look(options):
+    """Audit."""
+    code = 0
+    for name in manifest.NAMES if options.name == "all" else [options.name]:
+        a = manifest.load(name)
+        wrong = audit(a)
+        mistakes = sum(len(p.mistakes) for p in a.problems)
+        fine = f"the reference earns all, the handout nothing, {mistakes} known mistakes are caught and named, nothing leaks"
+        print(f"{name}: {fine}" if not wrong else "\n".join(f"{name}: {w}" for w in wrong))
+        code = code or int(bool(wrong))
+    return code
