@@ -1,5 +1,6 @@
 """The metrics, one family a file: pure functions of arrays."""
 
+from minigen.metrics.annealing import Annealed, Path, Sandwich, ais, bidirectional_ais, raise_ais, rbm_path, reverse_ais
 from minigen.metrics.copying import (
     CopyingTest,
     Support,
@@ -72,15 +73,16 @@ from minigen.metrics.usefulness import AccuracyScores, classification_accuracy_s
 from minigen.metrics.vendi import vendi_score
 
 __all__ = [
-    "PRD", "AccuracyScores", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "Hype", "ManifoldScores",
-    "ModeScores", "Moments", "PrecisionRecall", "Rate", "SubsetEstimate", "Support", "TestResult", "authenticity", "birthday_paradox",
-    "bits_per_dim", "class_statistics", "classification_accuracy_score", "classifier_two_sample_test", "cubic_kernel",
-    "data_copying_test", "density_coverage", "dequantize", "digit_features", "eta_squared", "expected_coverage",
-    "expected_frechet_distance", "expected_mode_quality", "f_scores", "frechet_distance", "frechet_distance_gaussians",
-    "frechet_distance_infinity", "gaussian_kernel", "generalisation_gap", "hype", "identity_features", "inception_score",
-    "inception_v3", "iwae_bound", "kernel_distance", "kl_on_data", "knn_two_sample_test", "log_prob_by_quadrature", "manifold_scores",
-    "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test", "mode_scores",
-    "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall", "r_squared",
-    "random_features", "rank_correlation", "realism", "rejection_threshold", "relative_scores", "roc", "score_name", "sinkhorn",
-    "sliced_wasserstein", "spatial_frechet_distance", "train_features", "variance_shares", "vendi_score", "wasserstein", "with_error",
+    "PRD", "AccuracyScores", "Annealed", "Classifier", "CopyingTest", "DensityCoverage", "Estimate", "FScores", "Hype",
+    "ManifoldScores", "ModeScores", "Moments", "Path", "PrecisionRecall", "Rate", "Sandwich", "SubsetEstimate", "Support", "TestResult",
+    "ais", "authenticity", "bidirectional_ais", "birthday_paradox", "bits_per_dim", "class_statistics", "classification_accuracy_score",
+    "classifier_two_sample_test", "cubic_kernel", "data_copying_test", "density_coverage", "dequantize", "digit_features",
+    "eta_squared", "expected_coverage", "expected_frechet_distance", "expected_mode_quality", "f_scores", "frechet_distance",
+    "frechet_distance_gaussians", "frechet_distance_infinity", "gaussian_kernel", "generalisation_gap", "hype", "identity_features",
+    "inception_score", "inception_v3", "iwae_bound", "kernel_distance", "kl_on_data", "knn_two_sample_test", "log_prob_by_quadrature",
+    "manifold_scores", "mean_and_error", "median_distance", "memorization_by_folds", "memorization_score", "mmd2", "mmd_test",
+    "mode_scores", "nearest_neighbours", "nll", "pairwise_auc", "perplexity", "prd_curve", "prd_from_histograms", "precision_recall",
+    "r_squared", "raise_ais", "random_features", "rank_correlation", "rbm_path", "realism", "rejection_threshold", "relative_scores",
+    "reverse_ais", "roc", "score_name", "sinkhorn", "sliced_wasserstein", "spatial_frechet_distance", "train_features",
+    "variance_shares", "vendi_score", "wasserstein", "with_error",
 ]  # fmt: skip

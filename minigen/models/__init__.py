@@ -16,6 +16,7 @@ from minigen.models.pca import PCA
 from minigen.models.pixelcnn import PixelCNN
 from minigen.models.pixelrnn import PixelRNN
 from minigen.models.ppca import PPCA
+from minigen.models.rbm import RBM
 from minigen.models.vae import VAE
 from minigen.models.vqvae import VQVAE
 from minigen.models.vqvae2 import VQVAE2
@@ -30,6 +31,7 @@ __all__ = [
     "MADE",
     "PCA",
     "PPCA",
+    "RBM",
     "VAE",
     "VQVAE",
     "VQVAE2",
