@@ -4,6 +4,7 @@ from minigen.models.autoencoder import Autoencoder
 from minigen.models.conditional_gan import ConditionalGAN
 from minigen.models.conditional_vae import ConditionalVAE
 from minigen.models.crf import CRF
+from minigen.models.dag import DAGPosterior
 from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
 from minigen.models.hmm import HMM
@@ -39,6 +40,7 @@ __all__ = [
     "Autoencoder",
     "ConditionalGAN",
     "ConditionalVAE",
+    "DAGPosterior",
     "KMeans",
     "NGram",
     "PixelCNN",
