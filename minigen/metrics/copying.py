@@ -37,7 +37,7 @@ import numpy as np
 from minigen.backend import array_module, to_host
 from minigen.checks import as_floats, as_sample_pair, as_samples, check_count, check_rng
 from minigen.functions import logsumexp
-from minigen.metrics.distances import SquaredDistances
+from minigen.metrics.distances import SquaredDistances, moderate
 from minigen.metrics.neighbours import nearest_neighbours
 from minigen.models.kmeans import KMeans
 
@@ -160,7 +160,8 @@ def birthday_paradox(x, threshold=0.0):
     x = as_samples(x, "x", least=2)
     if not 0 <= threshold < math.inf:
         raise ValueError(f"threshold is {threshold}; expected a finite distance ≥ 0")
-    distances, limit, near = SquaredDistances(x, x), array_module(x).full((1, 1), float(threshold) ** 2), 0
+    (x,), scale = moderate(x)
+    distances, limit, near = SquaredDistances(x, x), array_module(x).full((1, 1), (float(threshold) / scale) ** 2), 0
     for rows, d in distances.blocks():
         near += int(np.sum(distances.within(rows, d, limit, "inside")))
     s, pairs = x.shape[0], (near - x.shape[0]) // 2

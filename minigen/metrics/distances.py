@@ -26,6 +26,16 @@ def robust_origin(x):
     return np.median(rows[: rows.shape[0] - 1 + rows.shape[0] % 2], axis=0)  # of an odd number: entries of x, not rounded
 
 
+def moderate(*sets):
+    """(sets, scale): the sets over a power of two, which rounds nothing and moves no order, where squares might else overflow or vanish."""
+    high, low = (f(np.stack([f(x, axis=0) for x in sets]), axis=0) for f in (np.max, np.min))
+    exponent = math.frexp(float(np.max(high / 2 - low / 2)))[1]
+    if -20 <= exponent <= 20:
+        return sets, 1.0
+    exponent = min(max(exponent, np.finfo(sets[0].dtype).minexp), 1023)
+    return [x * 2.0**-exponent for x in sets], 2.0**exponent
+
+
 class SquaredDistances:
     """d² from each row of x (n, D) to each of y (m, D), finite, of one floating-point type: by (2) in blocks, by (1) on demand."""
 

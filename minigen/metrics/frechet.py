@@ -41,6 +41,7 @@ import numpy as np
 
 from minigen.backend import array_module
 from minigen.checks import as_floats, as_sample_pair, as_samples, check_rng
+from minigen.metrics.distances import moderate
 from minigen.metrics.likelihood import Estimate
 
 
@@ -134,8 +135,8 @@ def frechet_distance(x, y):
     >>> frechet_distance(np.array([[0.0], [2.0]]), np.array([[0.0], [2.0], [4.0]])).__round__(9)  # 1² + (√2 − 2)²
     1.343145751
     """
-    x, y = as_sample_pair(x, y, ("x", "y"), least=(2, 2))
-    return distance(*mean_and_factor(x), *mean_and_factor(y))
+    (x, y), scale = moderate(*as_sample_pair(x, y, ("x", "y"), least=(2, 2)))
+    return scale**2 * distance(*mean_and_factor(x), *mean_and_factor(y))
 
 
 def frechet_distance_gaussians(mu1, cov1, mu2, cov2):

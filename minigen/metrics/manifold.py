@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen.checks import as_sample_pair
-from minigen.metrics.distances import SquaredDistances, places, squared_radii
+from minigen.metrics.distances import SquaredDistances, moderate, places, squared_radii
 
 
 class PrecisionRecall(NamedTuple):
@@ -67,12 +67,7 @@ def check_arguments(real, fake, k, ties, both):
     for x, name in zip(sets[: 1 + both], ("real", "fake"), strict=False):
         if x.shape[0] < k + 1:
             raise ValueError(f"{name} has {x.shape[0]} rows; expected at least k + 1 = {k + 1}, for k is {k}")
-    # Times a power of two, which rounds nothing and moves no order, where squares might else overflow or vanish.
-    high, low = (f(np.stack([f(x, axis=0) for x in sets]), axis=0) for f in (np.max, np.min))
-    exponent = math.frexp(float(np.max(high / 2 - low / 2)))[1]
-    if -20 <= exponent <= 20:
-        return list(sets)
-    return [x * 2.0 ** -max(exponent, np.finfo(x.dtype).minexp) for x in sets]
+    return moderate(*sets)[0]
 
 
 def neighbourhoods(real, fake, real_radii, fake_radii, ties):

@@ -50,6 +50,8 @@ def gaussian_kernel(bandwidth):
         raise ValueError(f"bandwidth is {bandwidth!r}; expected a finite number > 0")
 
     def kernel(x, y):
+        origin = np.mean(y, axis=0)  # an offset of both would cost digits
+        x, y = x - origin, y - origin
         squared = np.sum(x * x, axis=1)[:, None] + np.sum(y * y, axis=1) - 2 * (x @ y.T)
         return np.exp(np.maximum(squared, 0) / (-2 * bandwidth**2))  # (4)
 
@@ -73,6 +75,7 @@ def median_distance(x, y, rows=1000):
     """
     x, y = as_sample_pair(x, y, ("x", "y"))
     z = np.concatenate([x[:rows], y[:rows]]).astype(np.float64)
+    z -= np.mean(z, axis=0)
     norms = np.sum(z * z, axis=1)
     distances = np.sqrt(np.maximum(norms[:, None] + norms - 2 * (z @ z.T), 0))
     upper = np.triu(array_module(z).ones(distances.shape, bool), 1)
@@ -106,6 +109,12 @@ def diagonal(kernel, x):
     return np.concatenate([np.diagonal(kernel(x[i : i + 256], x[i : i + 256])) for i in range(0, x.shape[0], 256)])
 
 
+def check_finite(value, x):
+    """ValueError where kernels of x overflowed."""
+    if not math.isfinite(value):
+        raise ValueError(f"kernel gave sums that are not finite; expected x and y on a smaller scale (they are {x.dtype}), or another kernel")
+
+
 def mmd2(x, y, kernel=None, unbiased=True):
     """MMD² between samples x (m, D) and y (n, D), m and n ≥ 2, with its standard error (of the unbiased one): an Estimate.
 
@@ -117,9 +126,14 @@ def mmd2(x, y, kernel=None, unbiased=True):
     """
     x, y = as_sample_pair(x, y, ("x", "y"), least=(2, 2))
     if kernel is None:
-        kernel = gaussian_kernel(median_distance(x, y))
+        bandwidth = median_distance(x, y)
+        if bandwidth == 0:
+            raise ValueError("x and y have a median distance of 0, which is no bandwidth; expected a kernel, such as gaussian_kernel(1.0)")
+        kernel = gaussian_kernel(bandwidth)
     m, n = x.shape[0], y.shape[0]
-    (a, _), (b, _), (c, d) = sums(kernel, x), sums(kernel, y), sums(kernel, x, y)
+    with np.errstate(over="ignore", invalid="ignore"):
+        (a, _), (b, _), (c, d) = sums(kernel, x), sums(kernel, y), sums(kernel, x, y)
+    check_finite(float(np.sum(a) + np.sum(b) + np.sum(c)), x)
     between = 2 * np.sum(c) / (m * n)
     if not unbiased:
         within = (np.sum(a) + np.sum(diagonal(kernel, x))) / m**2 + (np.sum(b) + np.sum(diagonal(kernel, y))) / n**2
@@ -154,7 +168,9 @@ def kernel_distance(x, y, convention="minigen"):
     size = min(SUBSET_SIZE, *(a.shape[0] for a in sets))
     rng = np.random.RandomState(2020)
     subsets = ([a[rng.choice(a.shape[0], size, replace=False)] for a in sets] for _ in range(SUBSETS))
-    values = [subset_mmd2(*pair) for pair in subsets]
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = [subset_mmd2(*pair) for pair in subsets]
+    check_finite(sum(values), sets[0])
     return SubsetEstimate(float(np.mean(values)), float(np.std(values)))
 
 

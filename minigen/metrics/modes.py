@@ -22,6 +22,7 @@ import numpy as np
 
 from minigen.backend import like
 from minigen.checks import as_sample_pair
+from minigen.metrics.distances import moderate
 
 
 class ModeScores(NamedTuple):
@@ -43,10 +44,10 @@ def mode_scores(x, centers, std, radius=4.0, least=0.1):
     for name, value in (("std", std), ("radius", radius), ("least", least)):
         if not 0 < value < np.inf:
             raise ValueError(f"{name} is {value!r}; expected a positive number")
-    x, centers = as_sample_pair(x, centers, ("x", "centers"))
+    (x, centers), scale = moderate(*as_sample_pair(x, centers, ("x", "centers")))
     distances = np.stack([np.sqrt(np.sum((x - c) ** 2, axis=1)) for c in centers], axis=1)
     near, nearest = np.min(distances, axis=1), np.argmin(distances, axis=1)  # (1)
-    good = near <= radius * std  # (2)
+    good = near <= radius * std / scale  # (2)
     shares = np.mean(good[:, None] & (nearest[:, None] == like(nearest, np.arange(len(centers)))), axis=0)  # (4)
     hit = np.sum(shares >= least / len(centers))  # (5)
     return ModeScores(int(hit), float(np.mean(good)), shares)  # (3)

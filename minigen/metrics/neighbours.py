@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from minigen.checks import as_sample_pair, as_samples, check_count
-from minigen.metrics.distances import SquaredDistances
+from minigen.metrics.distances import SquaredDistances, moderate
 
 
 def nearest_neighbours(x, y=None, k=1):
@@ -26,9 +26,10 @@ def nearest_neighbours(x, y=None, k=1):
     check_count("k", k)
     alone = y is None
     if alone:
-        x = y = as_samples(x, "x", least=k + 1)
+        (x,), scale = moderate(as_samples(x, "x", least=k + 1))
+        y = x
     else:
-        x, y = as_sample_pair(x, y, ("x", "y"), least=(1, k))
+        (x, y), scale = moderate(*as_sample_pair(x, y, ("x", "y"), least=(1, k)))
     indices, distances = [], []
     for rows, d in SquaredDistances(x, y).blocks():
         if alone:
@@ -40,5 +41,5 @@ def nearest_neighbours(x, y=None, k=1):
         exact = np.stack([np.sqrt(np.sum((here - y[found[:, j]]) ** 2, axis=1)) for j in range(some)], axis=1)
         order = np.argsort(exact, axis=1, kind="stable")[:, :k]
         indices.append(np.take_along_axis(found, order, axis=1))
-        distances.append(np.take_along_axis(exact, order, axis=1))  # (1)
+        distances.append(scale * np.take_along_axis(exact, order, axis=1))  # (1)
     return np.concatenate(indices), np.concatenate(distances)

@@ -36,7 +36,7 @@ import numpy as np
 from minigen.backend import array_module, normal, to_host
 from minigen.checks import as_sample_pair, check_count, check_rng
 from minigen.functions import logsumexp
-from minigen.metrics.distances import SquaredDistances
+from minigen.metrics.distances import SquaredDistances, moderate
 from minigen.metrics.likelihood import Estimate, mean_and_error
 
 BYTES = {"assignment": 10, "linear program": 1500}  # of memory for each pair of points: 8 and 1340 were measured
@@ -113,12 +113,12 @@ def sliced_wasserstein(x, y, rng, projections=200, p=2, block=64):
     check_count("projections", projections)
     if not 1 <= p < math.inf:
         raise ValueError(f"p is {p!r}; expected a number with 1 ≤ p < ∞")
-    x, y = as_sample_pair(x, y, ("x", "y"))
+    (x, y), scale = moderate(*as_sample_pair(x, y, ("x", "y")))
     directions = normal(rng, (projections, x.shape[1]), x)
     directions = directions / np.sqrt(np.sum(directions**2, axis=1, keepdims=True))
     costs = [cost_on_a_line(t @ x.T, t @ y.T, p) for t in (directions[i : i + block] for i in range(0, projections, block))]
     mean, error = mean_and_error(np.concatenate(costs))
-    root = mean ** (1 / p)
+    root = scale * mean ** (1 / p)
     return Estimate(root, error * root / (p * mean) if mean else 0.0)  # (4)
 
 

@@ -135,7 +135,7 @@ def deep_kernel(x, y, rng, hidden=(32, 32), steps=200):
 
         return k
 
-    initial = {"network": network, "log_bandwidth": like(x, np.log(median_distance(network((x - mean) / std), network((y - mean) / std))))}
+    initial = {"network": network, "log_bandwidth": like(x, np.log(median_distance(*(network((a - mean) / std) for a in (x, y))) or 1.0))}
     loss = lambda model, batch, rng: -signal_to_noise(kernel(model), *batch)
     model, _ = minimise(loss, initial, (x[:n], y[:n]), rng=rng, steps=steps, batch_size=256, optimizer=Adam(2e-3), progress=False)
     return kernel(model)
