@@ -1,0 +1,150 @@
+"""Assignments: what a handout holds, how partial work and known mistakes are graded, and what the command line writes."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minigen import cli
+from minigen.assignments import source
+from minigen.assignments.audit import audit
+from minigen.assignments.grading import grade, with_mistake
+from minigen.assignments.handout import cut_tree, leaks, make
+from minigen.assignments.manifest import NAMES, Assignment, Mistake, Problem, load
+from tests.test_assignments_hostile import VAE, write
+
+SAMPLE = '''"""Head."""
+
+import math
+
+
+def area(r):
+    """The area (m²) of a circle.
+
+    >>> round(area(1.0), 2)
+    3.14
+    """
+    # π times the square
+    return math.pi * r**2  # nobody may read this
+
+
+class Box:
+    """A box."""
+
+    def volume(self):
+        """a³."""
+
+        return self.a**3
+
+
+def plain(x): return x
+def bare(x):
+    return x
+'''
+
+
+def test_cutting_keeps_signature_and_docstring_and_no_comment_of_the_body():
+    text = source.cut(SAMPLE, {"area": "one.1: area", "Box.volume": "one.2: volume"})
+    assert "nobody" not in text and "times the square" not in text and "a**3" not in text
+    assert 'def area(r):\n    """The area (m²) of a circle.' in text and '    raise NotImplementedError("one.1: area")' in text
+    assert text.split("def plain")[1] == SAMPLE.split("def plain")[1]
+    names = {}
+    exec(text, names)
+    with pytest.raises(NotImplementedError, match=r"one\.2: volume"):
+        names["Box"]().volume()
+
+
+@pytest.mark.parametrize("name, message", [("plain", "docstring"), ("bare", "docstring"), ("none", "no function"), ("Box", "no function")])
+def test_what_cannot_be_cut_is_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        source.cut(SAMPLE, {name: "x"})
+    with pytest.raises(ValueError, match="line of its def"):
+        source.cut('def f(x): "Doc."; return x\n', {"f": "x"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_handout_tells_no_solution(name):
+    files = cut_tree(load(name))
+    assert leaks(load(name), files) == []
+    assert not any(re.search(r"assignments/(?!checks|__init__)|\.git|__pycache__", path) for path in files)
+    for problem in load(name).problems:  # a copy of a body is seen wherever it stands
+        body = sorted(source.solution(problem.function, source.text_of(problem.module)))
+        assert body, problem.name
+        assert leaks(load(name), {"minigen/notes.py": f"def f():\n    {body[0]}\n"}), problem.name
+
+
+def test_a_handout_runs_on_its_own_and_only_into_an_empty_folder(tmp_path):
+    out = make(load("vae"), tmp_path / "out")
+    done = subprocess.run([sys.executable, "-I", str(out / "check.py"), "vae.1"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0 and "not written yet" in done.stdout and "vae.2" not in done.stdout
+    (out / "minigen/models/vae.py").write_text(VAE, encoding="utf-8")
+    done = subprocess.run([sys.executable, "-I", str(out / "check.py"), "vae.4"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.count("ok  ") == 2 and "FAILED" not in done.stdout
+    with pytest.raises(ValueError, match="not an empty folder"):
+        make(load("vae"), out)
+
+
+def test_a_manifest_is_checked():
+    with pytest.raises(ValueError, match="tiers"):
+        Problem("f", "m:f", 1, {"luck": len}, ())
+    with pytest.raises(ValueError, match="there is no assignment 'cats'"):
+        load("cats")
+    with pytest.raises(ValueError, match="does not hold 'cats'"):
+        with_mistake(load("vae").problems[0], Mistake("x", "cats", "dogs", ""))
+
+
+def test_other_right_answers_with_helpers_and_imports_earn_everything_and_mistakes_stay_with_their_problem(tmp_path):
+    helper = "from math import log as ln\nHALF = ln(2) / ln(4)\ndef square(a):\n    return a**2\n"
+    other = {
+        "kl_normal": "    return (HALF * (square(np.exp(log_std)) + square(mean) - 1 - 2 * log_std)).sum(-1)",
+        "kl_laplace": "    return kl_laplace_wrong(mean)",
+        "VAE.iwae": "        return np.log(np.mean(np.exp(self.log_weights(x, eps)), axis=0))",
+    }
+    (result,) = grade(load("vae"), [write(tmp_path, other, head=helper)], together=True, seconds=5)
+    scores = {r.name: (r.score, r.passed) for r in result.results}
+    assert scores["kl_normal"] == (15, ["special cases", "property"])
+    assert scores["kl_laplace"][0] == 0 and "NameError" in result.results[1].message
+    assert scores["iwae"] == (15.62, ["property"])  # right, but it leaves the logarithm
+    assert [scores[n][0] for n in ("log_bernoulli", "log_gaussian", "draw_code")] == [10, 10, 20]
+    assert result.together == ["vae.1", "vae.3", "vae.4", "vae.5"]
+
+
+def test_the_audit_of_an_assignment_finds_nothing_and_sees_what_is_wrong(monkeypatch):
+    vae = load("vae")
+    assert audit(vae, seconds=10) == []
+    harmless = Mistake("harmless", "axis=-1", "axis=-1, keepdims=False", "nothing")
+    twin = Mistake("twin", "0.5 * (", "(0.5 + 0.5) * (", "the factor ½ is missing, again")
+    first = vae.problems[0]
+    problem = Problem("kl_normal", first.target, 1, first.checks, (*first.mistakes[:1], harmless, twin))
+    text = "\n".join(audit(Assignment("vae", "x", (problem,)), seconds=10))
+    assert "'harmless' is not caught" in text and "'twin' is not named" in text
+
+
+def test_a_class_folder_is_graded_from_the_command_line(tmp_path, capsys):
+    good = write(tmp_path / "good", {})
+    half = {"kl_normal": "    return np.sum(1.0 * (np.exp(2 * log_std) + mean * mean - 1) - log_std, axis=-1)"}
+    bad, twin = write(tmp_path / "bad", half), write(tmp_path / "twin", half)
+    files = {name: str(tmp_path / name) for name in ("all.json", "scope.json", "class.csv")}
+    options = ["--name", "vae", "--json", files["all.json"], "--gradescope", files["scope.json"], "--csv", files["class.csv"]]
+    assert cli.main(["assignments", "grade", str(bad), str(good), str(twin), *options, "--seconds", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert "the factor ½ is missing" in printed and f"{good}: 100 of 100" in printed
+    grades = json.loads(Path(files["all.json"]).read_text(encoding="utf-8"))
+    assert grades[0]["results"] == grades[2]["results"] and grades[0]["score"] < grades[1]["score"] == 100
+    scope = json.loads(Path(files["scope.json"]).read_text(encoding="utf-8"))
+    assert scope["score"] == grades[0]["score"] == sum(t["score"] for t in scope["tests"])
+    assert set(scope["tests"][0]) == {"name", "score", "max_score", "status", "output", "visibility"}
+    assert [t["status"] for t in scope["tests"]] == ["failed"] + ["passed"] * 5
+    rows = list(csv.reader(Path(files["class.csv"]).read_text(encoding="utf-8").splitlines()))
+    assert len(rows[1]) == 9 and rows[-1][0] == "vae.1" and rows[-1][2] == "2"
+
+
+def test_what_the_command_line_cannot_do_is_said_in_one_line(tmp_path, capsys):
+    assert cli.main(["assignments", "grade", str(tmp_path)]) == 2
+    assert "--name" in capsys.readouterr().err
+    assert cli.main(["assignments", "list"]) == 0
+    assert "vae.6" in capsys.readouterr().out

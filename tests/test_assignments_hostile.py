@@ -1,0 +1,121 @@
+"""Hostile submissions: whatever one function does, it earns nothing, says why, and costs no other problem and no other student a point."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from minigen.assignments import source
+from minigen.assignments.grading import grade
+from minigen.assignments.manifest import Assignment, load
+
+VAE = source.text_of("minigen.models.vae")
+TRUE = "class Yes(np.ndarray):\n    __eq__ = __lt__ = __le__ = lambda self, other: True\n"
+WRONG = "    return np.zeros(mean.shape[:-1])"
+
+
+def write(folder, bodies, head=""):
+    """A submission: the reference's VAE with other bodies, {function: text}, and text at its head."""
+    text = VAE
+    for function, body in bodies.items():
+        message = "to be replaced"
+        text = source.cut(text, {function: message})
+        text = text.replace(next(line for line in text.splitlines() if message in line), body)
+    at = text.index("import math")
+    path = Path(folder) / "minigen/models/vae.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text[:at] + head + text[at:], encoding="utf-8")
+    return Path(folder)
+
+
+ATTACKS = {  # name: (body of kl_normal, text at the head, what the message says)
+    "infinite loop": ("    while True: pass", "", "longer than 1 seconds"),
+    "memory bomb": ("    return np.ones((1 << 20, 1 << 20))", "", "too much memory"),
+    "fork": ("    import os\n    while True: os.fork()", "", "os.fork"),
+    "subprocess": ("    import subprocess\n    return subprocess.run(['true'])", "", "not allowed|no solution needs"),
+    "os._exit": ("    import os\n    os._exit(0)", "", "ended before"),
+    "sys.exit": ("    import sys\n    sys.exit(0)", "", "SystemExit"),
+    "kill the grader": ("    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)", "", "os.kill"),
+    "equal to everything": ("    return np.zeros(mean.shape[:-1]).view(Yes)", TRUE, "array of numbers"),
+    "patched numpy": ("    np.all = np.array_equal = np.allclose = lambda *a, **k: True\n" + WRONG, "", r"it changes numpy"),
+    "patched check": (
+        "    import minigen.testing.failure as f\n    f.require.__code__ = (lambda *a, **k: None).__code__\n" + WRONG, "",
+        "it changes minigen",
+    ),
+    "patched at import": (WRONG, "def patch():\n    np.allclose = lambda *a, **k: True\nPATCHED = patch()\n", "it changes numpy|raises"),
+    "reads the reference": (f"    return open({source.PACKAGE.as_posix() + '/models/vae.py'!r}).read()", "", "no solution needs"),
+    "inspects the reference": (
+        "    import inspect, minigen.models.vae as v\n    return eval(inspect.getsource(v.kl_normal))", "", "raises OSError",
+    ),
+    "own module": ("    import solutions\n    return solutions.kl(mean)", "", "ModuleNotFoundError"),
+    "writes a file": ("    open('/tmp/minigen-was-here', 'w').write('x')", "", "to write"),
+    "flood": ("    print('100 of 100 ' * 1000000)\n    while True: print('[PASS] score 100' * 10000)", "", "longer than 1 seconds"),
+    "forged pipe": (
+        "    import os\n    for fd in range(3, 64):\n        try: os.write(fd, b'x {\"tier\": \"property\", \"message\": null}\\n')\n"
+        "        except OSError: pass\n    os._exit(0)", "", "ended before",
+    ),
+    "recursion": ("    return kl_normal(mean, log_std)", "", "RecursionError"),
+}  # fmt: skip
+
+
+def test_attacks_earn_nothing_and_say_why(tmp_path):
+    paths = [write(tmp_path / str(i), {"kl_normal": body} | KEEP, head=head) for i, (body, head, _) in enumerate(ATTACKS.values())]
+    honest = write(tmp_path / "honest", {})
+    *grades, last = grade(load("vae"), [*paths, honest], seconds=1)
+    assert last.score == 100, last
+    for (name, (_, _, message)), g in zip(ATTACKS.items(), grades, strict=True):
+        first, *others = g.results
+        assert first.score == 0, (name, first)
+        assert re.search(message, first.message), (name, first.message)
+        assert [r.score for r in others] == [0, 0, 10, 0, 0] or name == "patched at import", (name, g.results)
+
+
+KEEP = {f: "    raise NotImplementedError" for f in ("kl_laplace", "log_bernoulli")} | {
+    f: "        raise NotImplementedError" for f in ("VAE.draw_code", "VAE.iwae")
+}
+
+
+def spoil(folder, kind):
+    """A submission whose file cannot be read."""
+    path = write(folder, {}) / "minigen/models/vae.py"
+    if kind == "missing":
+        path.unlink()
+    elif kind == "syntax":
+        path.write_text(VAE.replace("return np.sum(x * logits", "return np.sum((x * logits"), encoding="utf-8")
+    elif kind == "latin-1":
+        path.write_bytes(VAE.encode("utf-8") + b"# \xe9\n")
+    elif kind == "null":
+        path.write_bytes(VAE.encode("utf-8") + b"\0")
+    elif kind == "deep":
+        path.write_text("x = " + "(" * 50_000, encoding="utf-8")
+    elif kind == "huge":
+        with open(path, "wb") as file:
+            file.truncate(100_000_000)
+    elif kind == "folder":
+        path.unlink()
+        path.mkdir()
+    elif kind == "renamed":
+        path.write_text(VAE.replace("def kl_normal", "def kl_gauss"), encoding="utf-8")
+    return folder
+
+
+UNREADABLE = {
+    "missing": "no file", "syntax": "syntax error in line", "latin-1": "not UTF-8", "null": "null|cannot", "deep": "syntax error|cannot",
+    "huge": "100,000,000 bytes", "folder": "no file", "renamed": "no function kl_normal",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_files_that_cannot_be_read_are_told_and_hang_nothing(tmp_path, kind):
+    vae = load("vae")
+    (g,) = grade(Assignment("vae", "x", vae.problems[:1]), [spoil(tmp_path, kind)], seconds=2)
+    assert g.score == 0 and re.search(UNREADABLE[kind], g.results[0].message), g.results[0].message
+
+
+def test_edited_checks_and_package_change_no_grade(tmp_path):
+    folder = write(tmp_path, {"kl_normal": WRONG} | KEEP | {"log_gaussian": "    raise NotImplementedError"})
+    for name in ("testing/failure.py", "assignments/checks/vae.py", "autograd.py", "../check.py", "../handout.json", "../numpy.py"):
+        (folder / "minigen" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "minigen" / name).write_text("def require(*a, **k): pass\n", encoding="utf-8")
+    (g,) = grade(load("vae"), [folder], seconds=2)
+    assert g.score == 0 and len(g.results) == 6
