@@ -73,6 +73,8 @@ def memorization_score(log_probs, held_out):
     if log_probs.ndim != 2 or held_out.shape != log_probs.shape or held_out.dtype != bool:
         kinds = f"log_probs has shape {log_probs.shape}, held_out is {held_out.dtype} {held_out.shape}"
         raise ValueError(f"{kinds}; expected (K, n) and bool (K, n)")
+    if bool(np.any(np.isnan(log_probs))):
+        raise ValueError("log_probs has NaN entries; expected numbers")
     if not bool(np.all(np.any(held_out, axis=0) & np.any(~held_out, axis=0))):
         raise ValueError("held_out: some datum is held out of no model, or of all; expected both kinds for each datum")
 

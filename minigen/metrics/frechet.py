@@ -205,6 +205,7 @@ def spatial_frechet_distance(x, y, channels=7):
     It sees where things are. With the 17 × 17 maps of Inception's sixth mixed block it is "sFID" (Nash et al. 2021, "Generating images
     with sparse representations"). Raises TypeError or ValueError naming the argument that is wrong.
     """
+    x, y = as_floats(x, "x"), as_floats(y, "y")
     for a, name in ((x, "x"), (y, "y")):
         if a.ndim != 4 or a.shape[1:] != x.shape[1:] or a.shape[3] < channels or channels < 1:
             raise ValueError(f"{name} has shape {a.shape}; expected (n, H, W, C ≥ {channels}), alike for both, with channels ≥ 1")

@@ -143,7 +143,7 @@ def kl_on_data(log_p, log_q):
     log_p, log_q = as_floats(log_p, "log_p"), as_floats(log_q, "log_q")
     if log_p.shape != log_q.shape:
         raise ValueError(f"log_p has shape {log_p.shape} and log_q {log_q.shape}; expected the same, (n,)")
-    if not bool(np.all(log_p > -math.inf)):
+    if bool(np.any(log_p == -math.inf)):
         raise ValueError("log_p has entries of −∞, which data drawn from p cannot have")
     return mean_and_error(log_p - log_q, "log_p − log_q")  # (7)
 
