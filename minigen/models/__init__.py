@@ -8,6 +8,7 @@ from minigen.models.dag import DAGPosterior
 from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
 from minigen.models.hmm import HMM
+from minigen.models.inference import MixtureMeans
 from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
 from minigen.models.language import RNNLanguageModel, TransformerLM
@@ -42,6 +43,7 @@ __all__ = [
     "ConditionalVAE",
     "DAGPosterior",
     "KMeans",
+    "MixtureMeans",
     "NGram",
     "PixelCNN",
     "PixelRNN",
