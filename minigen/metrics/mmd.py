@@ -112,7 +112,7 @@ def diagonal(kernel, x):
 def check_finite(value, x):
     """ValueError where kernels of x overflowed."""
     if not math.isfinite(value):
-        raise ValueError(f"kernel gave sums that are not finite; expected x and y on a smaller scale (they are {x.dtype}), or another kernel")
+        raise ValueError(f"kernel gave sums that are not finite; expected x and y ({x.dtype}) on a smaller scale, or another kernel")
 
 
 def mmd2(x, y, kernel=None, unbiased=True):
