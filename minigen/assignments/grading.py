@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from minigen.assignments.checks.tiers import EMPTY
-from minigen.assignments.handout import cut_tree
-from minigen.assignments.source import PACKAGE, locate, path_of, splice, text_of
+from minigen.assignments.handout import COPY, cut_tree
+from minigen.assignments.source import PACKAGE, cut, locate, path_of, splice, text_of
 
 WORKER = Path(__file__).with_name("worker.py")
 LARGEST = 1_000_000  # bytes of a student's file
@@ -124,7 +124,7 @@ def spliced(assignment, submission, together=False):
             functions = [q.function for q in ps] if together else [p.function]
             try:
                 tree = read(submission, module)[0]  # fresh: what is spliced becomes part of another tree
-                text = splice(text_of(module), tree, functions)
+                text = splice(cut(text_of(module), dict.fromkeys(set(p.copies) - set(functions), COPY)), tree, functions)
                 compile(text, "<student>", "exec")
                 sources[p] = {module: text}
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

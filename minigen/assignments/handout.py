@@ -33,11 +33,16 @@ for row in rows:
 '''
 
 
+COPY = "left out, as it would tell a solution"
+
+
 def messages(assignment):
     """{module: {function: what the cut body says}}."""
     table = {}
     for problem in assignment.problems:
-        table.setdefault(problem.module, {})[problem.function] = f"{assignment.label(problem)}: {problem.name}"
+        named = table.setdefault(problem.module, {})
+        named |= {copy: COPY for copy in problem.copies if copy not in named}
+        named[problem.function] = f"{assignment.label(problem)}: {problem.name}"
     return table
 
 

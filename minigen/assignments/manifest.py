@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass
 
-NAMES = ("vae",)
+NAMES = ("vae", "metrics")
 TIERS = {"special cases": 3, "property": 5, "statistics": 2}  # their shares of a problem's points
 
 
@@ -22,7 +22,7 @@ class Problem:
     """One function to write. `target` is "module:name", "module:Class.name", or "derivatives:np.exp", a row of the derivative table.
 
     `checks` maps tiers to functions of the target. Their module has PROBES, {name: function of the target}: numbers which tell
-    the known mistakes apart.
+    the known mistakes apart. `copies` are functions of the module that do the same work: they are cut, too.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Problem:
     mistakes: tuple
     hints: tuple = ()
     prerequisites: tuple = ()
+    copies: tuple = ()
 
     def __post_init__(self):
         if not self.checks or not set(self.checks) <= set(TIERS):
