@@ -119,46 +119,63 @@ class PriorOfCodes:
         return self.vae.draw_data(self.prior.sample(n, rng), rng)
 
 
-def fit_vae(data, rng, quick, deadline):
-    """A VAE with a Gaussian decoder of learned variance, then a mixture of Gaussians as the prior of its codes."""
-    d = data.train.shape[1]
-    latent, hidden, steps = (2, (128, 128), 4000) if d == 2 else (8, (256, 256), 3000) if d <= 100 else (32, (400,), 2200)
+@dataclass
+class OnCells:
+    """A model of levels x = k/(levels − 1) as one that draws the middles (k + ½)/levels of their cells."""
+
+    model: object
+    levels: int
+
+    def sample(self, n, rng):
+        """(n, D)."""
+        return (self.model.sample(n, rng) * (self.levels - 1) + 0.5) / self.levels
+
+
+def vae_settings(data, quick, deadline):
+    """(training data, what maps other data to its units, the bound's correction in nats, settings) of VAEs.
+
+    A rounded logistic decoder sees levels as they are, and weights decay, as there are few images; toys have a Gaussian decoder.
+    """
+    d, seconds = data.train.shape[1], max(1.0, deadline - time.perf_counter())
+    if data.levels is None:
+        steps = 1500 if quick else 4000
+        settings = {"latent": 2, "hidden": (128, 128), "optimizer": Adam(cosine(3e-3, steps)), "activation": np.tanh, "batch_size": 256}
+        return data.train, lambda x: x, 0.0, {**settings, "steps": steps, "seconds": seconds}
+    units = lambda x: np.clip(np.floor(x * data.levels), 0, data.levels - 1) / (data.levels - 1)
+    latent, hidden, steps = (8, (256, 256), 1400) if d <= 100 else (32, (400,), 2200)
     steps = 900 if quick else steps
-    # Two dimensions want a smooth activation and data enough; digits are few beside the weights, which therefore decay.
-    settings = {"activation": np.tanh, "batch_size": 256} if d == 2 else {}
-    optimizer = Adam(cosine(3e-3, steps)) if d == 2 else Adam(cosine(3e-3 if quick else 2e-3, steps), weight_decay=0.3)
-    seconds = max(1.0, deadline - time.perf_counter())
-    vae = VAE.fit(
-        data.more, latent=latent, hidden=hidden, rng=rng, steps=steps, optimizer=optimizer, seconds=seconds, progress="VAE", **settings
-    )  # fmt: skip
-    codes = vae.draw_code(vae.encoder(data.more), vae.noise(rng, len(data.more)))
-    model = PriorOfCodes(vae, GMM.fit(codes, 20, rng=rng, reg=1e-4, max_iter=15 if quick else 60))
+    optimizer = Adam(cosine(3e-3, steps), weight_decay=0.6)
+    settings = {"latent": latent, "hidden": hidden, "optimizer": optimizer, "likelihood": "logistic", "levels": data.levels}
+    return units(data.train), units, float(d * np.log(data.levels)), {**settings, "steps": steps, "seconds": seconds}
 
-    def bound(x, samples=100, rows=100):
-        blocks = [x[i : i + rows] for i in range(0, len(x), rows)]
-        return np.concatenate([model.iwae(block, vae.noise(rng, len(block), samples)) for block in blocks])
 
-    return model, bound, "bound, IWAE-100", f"{latent} latents, hidden {hidden}, 20 Gaussians as prior"
+def in_blocks(bound, x, noise, rows=100):
+    """bound(x, noise(n)) of x a hundred rows at a time, which bounds the memory of many samples."""
+    blocks = [x[i : i + rows] for i in range(0, len(x), rows)]
+    return np.concatenate([bound(block, noise(len(block))) for block in blocks])
+
+
+def fit_vae(data, rng, quick, deadline):
+    """A VAE with a decoder of learned scale, then a mixture of Gaussians as the prior of its codes."""
+    x, units, correction, settings = vae_settings(data, quick, deadline)
+    vae = VAE.fit(x, rng=rng, progress="VAE", **settings)
+    copies = np.concatenate([x] * max(1, 5000 // len(x)))
+    codes = vae.draw_code(vae.encoder(copies), vae.noise(rng, len(copies)))
+    model = PriorOfCodes(vae, GMM.fit(codes, 20, rng=rng, reg=1e-3, max_iter=15 if quick else 60))
+    bound = lambda x: in_blocks(model.iwae, units(x), lambda n: vae.noise(rng, n, 100)) + correction
+    chosen = f"{vae.latent} latents, {vae.likelihood} decoder, 20 Gaussians as prior"
+    return OnCells(model, data.levels) if data.levels else model, bound, "bound, IWAE-100", chosen
 
 
 def fit_conditional_vae(data, rng, quick, deadline):
     """A VAE of labelled data, whose labels are drawn by their frequency; its bound on log p(x) is summed over them."""
     if data.labels is None:
         return None
-    large = data.train.shape[1] > 100
-    labels = np.concatenate([data.labels] * (len(data.more) // len(data.train)))
-    latent, hidden, steps = (32, (400,), 2200) if large else (16, (256, 256), 2800)
-    steps = 900 if quick else steps
-    model = ConditionalVAE.fit(
-        data.more, labels, rng=rng, latent=latent, hidden=hidden, steps=steps, optimizer=Adam(cosine(2e-3, steps), weight_decay=0.3),
-        seconds=max(1.0, deadline - time.perf_counter()), progress="conditional VAE",
-    )  # fmt: skip
-
-    def bound(x, samples=20, rows=100):
-        blocks = [x[i : i + rows] for i in range(0, len(x), rows)]
-        return np.concatenate([logsumexp(model.bounds(b, model.noise(rng, len(b), samples)), axis=1) for b in blocks])
-
-    return model, bound, "bound, IWAE-20", f"{latent} latents and the label"
+    x, units, correction, settings = vae_settings(data, quick, deadline)
+    model = ConditionalVAE.fit(x, data.labels, rng=rng, progress="conditional VAE", **settings)
+    total = lambda x, eps: logsumexp(model.bounds(x, eps), axis=1)
+    bound = lambda x: in_blocks(total, units(x), lambda n: model.noise(rng, n, 20)) + correction
+    return OnCells(model, data.levels), bound, "bound, IWAE-20", f"{model.vae.latent} latents and the label, logistic decoder"
 
 
 def fit_quantised(family, data, rng, quick, deadline, steps, prior_steps, chosen, **settings):

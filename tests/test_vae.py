@@ -4,6 +4,7 @@ Statistical tests have fixed seeds and allow 4.9 standard errors, a false-alarm 
 """
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from scipy import integrate, stats
 from minigen import tree
 from minigen.autograd import grad
 from minigen.backend import to_device, to_host
+from minigen.compare import Data
 from minigen.data import digits
 from minigen.distributions import DiscretizedLogistic
-from minigen.families import PriorOfCodes
+from minigen.families import PriorOfCodes, fit_conditional_vae, fit_vae
 from minigen.functions import log_sigmoid, logsumexp
 from minigen.metrics import log_prob_by_quadrature
 from minigen.models import GMM, PPCA
@@ -338,6 +340,22 @@ def test_the_comparisons_mixture_takes_the_place_of_the_prior(prior):
     a, b = model.sample(40_000, rng), vae.draw_data(z, rng)
     assert all(stats.ks_2samp(a[:, i], b[:, i]).pvalue > 1e-6 for i in range(3))
     assert any(stats.ks_2samp(a[:, i], vae.sample(40_000, rng)[:, i]).pvalue < 1e-6 for i in range(3))
+
+
+@pytest.mark.parametrize("fit", [fit_vae, fit_conditional_vae])
+def test_bounds_of_the_comparison_are_densities_on_cells(fit):
+    levels, rng = 3, np.random.default_rng(0)
+    k = np.minimum(rng.poisson(1.0, (600, 1)) + rng.integers(0, 2, (600, 3)), 2)
+    x = ((k + rng.random(k.shape)) / levels).astype(np.float32)
+    data = Data("few", (3,), levels, x, k[:, 0], x, x[:100], x[:100], {}, None, None)
+    model, bound, kind, _ = fit(data, rng, True, time.perf_counter() + 60)
+    states = np.array(list(itertools.product(range(levels), repeat=3)))
+    p = np.exp(bound(((states + 0.3) / levels).astype(np.float32))) / levels**3
+    assert kind.startswith("bound") and 0.93 < p.sum() < 1.03, "the bound is nearly tight, and probabilities sum to 1"
+    found = model.sample(3000, rng) * levels - 0.5
+    np.testing.assert_allclose(found, np.rint(found), atol=1e-5)
+    counts = np.bincount(np.ravel_multi_index(np.rint(found).astype(int).T, [levels] * 3), minlength=27)
+    assert np.all(np.abs(counts / 3000 - p) < Z * np.sqrt(p * (1 - p) / 3000) + 0.02)
 
 
 # ---- Training ----
