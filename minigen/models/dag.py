@@ -180,7 +180,7 @@ class DAGPosterior:
 
     def graph(self, threshold=0.5):
         """The edges more probable than the threshold, (d, d) booleans; at 0.5 no pair has both directions."""
-        return self.edges() > threshold
+        return self.edges() > threshold + 1e-6  # directions that nothing tells apart have ½ each, but for rounding
 
     def sample(self, n, rng):
         """Graphs G ~ P(G|D), (n, d, d)."""
