@@ -14,7 +14,7 @@ from minigen.data import digits, split
 from minigen.metrics import bits_per_dim, dequantize
 from minigen.models import PPCA, VAE
 from minigen.optim import Adam, cosine
-from minigen.plot import figure, mosaic, save_figure, show_images
+from minigen.plot import figure, save_figure, show_images
 
 LEVELS, COPIES = 17, 8
 
@@ -48,7 +48,6 @@ def draw_plane(axes, vae, x, labels, device):
     z = to_host(vae.encode(to_device(x, device)))
     axes[0].scatter(z[:, 0], z[:, 1], c=labels, cmap="tab10", s=5)
     axes[0].set_title("codes of digits (means of q)", fontsize=9)
-    axes[0].set_aspect("equal")
     from scipy.special import ndtri
 
     line = ndtri(np.linspace(0.03, 0.97, 12))
@@ -76,6 +75,7 @@ def draw_bound(axes, vae, ppca, x, rng, device):
     axes.set_xlabel("samples K")
     axes.set_ylabel("held-out bits per dimension (lower is better)")
     axes.legend(fontsize=8)
+    axes.set_title("what more samples are worth", fontsize=9)
     return bounds[0], bounds[-1], exact
 
 
@@ -96,9 +96,7 @@ def draw_priors(axes, x, rng, steps, device):
             optimizer=Adam(cosine(3e-3, steps)), progress=f"{prior} prior",
         )  # fmt: skip
         found[prior] = float(np.mean(to_host(vae.elbo(held_out, vae.noise(rng, len(held_out), 8)))))
-        z = vae.noise(rng, 30)
-        z = (z < 0.5).astype(z.dtype) if prior == "bernoulli" else z
-        show_images(ax, to_host(vae.decode(z)), 10, f"{prior} prior: held-out ELBO {found[prior]:.2f} nats")
+        show_images(ax, to_host(vae.decode(vae.draw_prior(40, rng))), 10, f"{prior} prior: held-out ELBO {found[prior]:.2f} nats")
     return found
 
 
@@ -114,17 +112,16 @@ def main(quick=False, device="cpu", seed=0, out="out"):
     vae = train(x_device, rng, 400 if quick else 3000, latent=16)
     ppca = PPCA.fit(x_device, 48)
 
-    fig = figure(11, 11)
-    top, middle, bottom = fig.subfigures(3, 1, height_ratios=(1.25, 1, 0.8))
+    fig = figure(12, 11.2)
+    top, middle, bottom = fig.subfigures(3, 1, height_ratios=(1.25, 1, 0.42))
     draw_plane(top.subplots(1, 2), plane, x[: len(training)], training_labels, device)
     left, right = middle.subplots(1, 2)
     elbo, bound, exact = draw_bound(left, vae, ppca, x_test, rng, device)
-    real = x_test[:16]
-    again = to_host(vae.reconstruct(to_device(real, device)))
-    fresh = to_host(vae.sample(16, rng))
-    right.imshow(mosaic(np.concatenate([real, again, fresh]).reshape(-1, 8, 8), 16, background=0.0), cmap="gray_r", vmin=0, vmax=1)
-    right.set_axis_off()
-    right.set_title("held-out digits, their reconstructions, and samples x ~ p(x)", fontsize=9)
+    real = x_test[:24]
+    again, fresh = to_host(vae.reconstruct(to_device(real, device))), to_host(vae.sample(48, rng))
+    rows = [a[i : i + 12] for i in (0, 12) for a in (real, again)]
+    show_images(right, np.concatenate([*rows, fresh]).reshape(-1, 8, 8), 12)
+    right.set_title("held-out digits, under each its reconstruction; below, four rows of samples x ~ p(x)", fontsize=9)
     binary = (images > 0.5).astype(np.float32)
     priors = draw_priors(bottom.subplots(1, 3), binary, rng, 150 if quick else 1500, device)
     save_figure(fig, out, "vae")

@@ -138,8 +138,11 @@ def test_the_rounded_logistic_sums_to_one_and_is_the_distribution_of_that_name(l
     np.testing.assert_allclose(np.exp(log_p), want, rtol=1e-6, atol=1e-13)
     dist = DiscretizedLogistic(location, np.exp(log_scale), levels)
     np.testing.assert_allclose(log_p, dist.log_prob(k[:, None]), rtol=1e-9)
-    far = log_logistic(np.array([[0.5]], np.float32), np.array([[30.0]], np.float32), np.array([[-2.0]], np.float32), 3)
-    np.testing.assert_allclose(far, DiscretizedLogistic(np.array([30.0]), np.exp([-2.0]), 3).log_prob(np.array([0.5])), rtol=1e-5)
+    for at, scale in ((30.0, -2.0), (-1.0, -3.0), (0.3, 8.0), (0.5, -7.0)):  # float32: far out, very wide, very narrow
+        settings = (np.full((1, 1), k[levels // 2]), np.full((1, 1), at), np.full((1, 1), scale))
+        single = log_logistic(*(a.astype(np.float32) for a in settings), levels)
+        assert single.dtype == np.float32
+        np.testing.assert_allclose(single, log_logistic(*settings, levels), rtol=2e-4, atol=1e-6)
 
 
 # ---- Bounds ----
