@@ -10,7 +10,7 @@ from minigen.data import digits
 from minigen.metrics import digit_features, features, frechet_distance, identity_features, inception_v3, random_features, score_name
 from minigen.metrics.features import Inception, train_features
 from minigen.nn import Linear
-from minigen.nn.inception_v3 import Activations
+from minigen.nn.inception_v3 import Activations, resize
 from minigen.tree import leaves
 from tests.test_nn_inception_v3 import random_state
 
@@ -173,6 +173,14 @@ def test_images_become_what_the_network_takes(device):
         np.testing.assert_allclose(seen, np.broadcast_to(want, (5, 299, 299, 3)), atol=1e-5)
 
 
+def test_images_are_resized_as_the_convention_says():
+    x = np.random.default_rng(0).random((1, 20, 30, 3), dtype=np.float32)
+    for convention, want in (("torch-fidelity", (255 * resize(x) - 128) / 128), ("pytorch-fid", 2 * resize(x, centred=True) - 1)):
+        network = Fake()
+        Inception(network, "", convention)(x)
+        np.testing.assert_allclose(network.seen[0], want, atol=1e-6)
+
+
 def test_probabilities_with_and_without_the_bias():
     x = np.zeros((3, 8, 8, 3))
     extractor = Inception(Fake(), "")
@@ -209,6 +217,8 @@ def test_weights_are_read_from_either_kind_of_file(tmp_path):
     weights = [to_host(w) for w in leaves(by_npz.network)]
     assert len(weights) == 94 * 2 + 2
     assert all(np.array_equal(a, b) for a, b in zip(weights, leaves(by_tensors.network), strict=True))
+    np.savez(tmp_path / "other.npz", **{**state, "fc.bias": state["fc.bias"] + 1})
+    assert inception_v3(tmp_path / "other.npz").name != by_npz.name
     short = lambda extractor: extractor.name.split(",")[0]
     assert short(by_npz) == short(by_tensors) and by_npz.name.startswith("FID's Inception-V3 (weights ")
     assert by_npz.name.endswith("torch-fidelity)") and by_tensors.name.endswith("pytorch-fid)")

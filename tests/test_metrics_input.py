@@ -142,6 +142,8 @@ def test_units_do_not_matter_however_large_or_small(scale, dtype):
     for name in SAME_IN_ALL_UNITS:
         found, want = (numbers(SAMPLES[name][0](*pair)) for pair in ((factor * x, factor * y), (x, y)))
         np.testing.assert_allclose(found, want, rtol=1e-4, err_msg=name)
+    pairs = M.birthday_paradox(x, 1.0).pairs
+    assert pairs > 10 and M.birthday_paradox(factor * x, float(factor)).pairs == pairs
     for name, power in (("wasserstein", 1), ("sliced_wasserstein", 1), ("nearest_neighbours", 1), ("frechet_distance", 2)):
         if abs(math.log10(scale)) * power < 300:
             found, want = (numbers(SAMPLES[name][0](*pair)) for pair in ((factor * x, factor * y), (x, y)))

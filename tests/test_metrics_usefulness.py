@@ -18,7 +18,7 @@ def gaussians(n, rng, distance=2.0, d=3):
     y = rng.integers(0, 2, n)
     x = rng.standard_normal((n, d))
     x[:, 0] += distance * (y - 0.5)
-    return 5 + 100 * x, y  # in whatever units
+    return 500 + 100 * x, y  # in whatever units
 
 
 def nearest_mean(x, y, rng):

@@ -206,7 +206,7 @@ def interpolation(n, size, centred):
     below = np.floor(places).astype(int)
     above, share = np.minimum(below + 1, n - 1), places - below
     matrix = np.zeros((size, n))
-    matrix[np.arange(size), below] += 1 - share  # (4)
+    matrix[np.arange(size), below] = 1 - share  # (4)
     matrix[np.arange(size), above] += share  # (4)
     return matrix
 
