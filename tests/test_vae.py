@@ -31,6 +31,7 @@ def small(prior, likelihood, latent=1, d=3, seed=0):
     """An untrained float64 model with lively weights, and data for it."""
     rng = np.random.default_rng(seed)
     vae = VAE.init(rng, (d,), latent, (5,), prior, likelihood, dtype=np.float64, activation=np.tanh, levels=5)
+    vae.decoder = tree.tree_map(lambda w: w + 0.5 * rng.standard_normal(w.shape), vae.decoder)  # it begins by saying hardly anything
     x = rng.standard_normal((4, d))
     return vae, {"bernoulli": (x > 0).astype(float), "gaussian": 0.5 * x, "logistic": np.rint(4 / (1 + np.exp(-x))) / 4}[likelihood]
 
@@ -300,6 +301,14 @@ def test_convolutions_give_the_same_verbs(likelihood, device):
         y, rng=np.random.default_rng(1), latent=2, hidden=(3, 4), likelihood=likelihood, network="conv", levels=5, steps=3, progress=False
     )
     assert all(type(a) is type(y) and a.dtype == np.float32 for a in tree.leaves(fitted))
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_training_begins_near_the_prior_and_near_no_output(network):
+    rng = np.random.default_rng(0)
+    vae = VAE.init(rng, (8, 8, 2), 6, network=network)
+    z, h = rng.standard_normal((200, 6), dtype=np.float32), vae.encoder(rng.standard_normal((200, 128), dtype=np.float32))
+    assert 0.02 < np.std(h) < 0.3 and 0.02 < np.std(vae.decoder(z)) < 0.3
 
 
 @pytest.mark.verifies("vae.1")
