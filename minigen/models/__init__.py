@@ -5,6 +5,7 @@ from minigen.models.conditional_gan import ConditionalGAN
 from minigen.models.conditional_vae import ConditionalVAE
 from minigen.models.crf import CRF
 from minigen.models.dag import DAGPosterior
+from minigen.models.ebm import EBM
 from minigen.models.gan import GAN
 from minigen.models.gmm import GMM
 from minigen.models.hmm import HMM
@@ -13,6 +14,7 @@ from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
 from minigen.models.language import RNNLanguageModel, TransformerLM
 from minigen.models.made import MADE
+from minigen.models.nce import NCE
 from minigen.models.ngram import NGram
 from minigen.models.pca import PCA
 from minigen.models.pixelcnn import PixelCNN
@@ -26,11 +28,13 @@ from minigen.models.wgan import WGAN
 
 __all__ = [
     "CRF",
+    "EBM",
     "GAN",
     "GMM",
     "HMM",
     "KDE",
     "MADE",
+    "NCE",
     "PCA",
     "PPCA",
     "RBM",
