@@ -187,6 +187,16 @@ def test_effective_samples_of_an_autoregression(a):
     assert effective_sample_size(stuck) < 2 * c, "chains in different places are not many samples"
 
 
+@pytest.mark.verifies("inference.10")
+def test_effective_samples_of_short_chains_by_hand():
+    values = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, -1.0], [1.0, -2.0], [0.0, 0.0], [-1.0, 1.0]])
+    d = values - values.mean()
+    rho = [sum(d[t, c] * d[t + lag, c] for c in range(2) for t in range(6 - lag)) / np.sum(d * d) for lag in range(6)]
+    pairs = [rho[0] + rho[1], rho[2] + rho[3], rho[4] + rho[5]]
+    kept = pairs[: next((i for i, p in enumerate(pairs) if p <= 0), 3)]
+    assert effective_sample_size(values) == pytest.approx(12 / (2 * sum(kept) - 1))
+
+
 def test_costs_are_counted():
     m, start = model(), np.zeros((3, 2))
     calls = []
