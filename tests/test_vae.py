@@ -311,6 +311,16 @@ def test_training_begins_near_the_prior_and_near_no_output(network):
     assert 0.02 < np.std(h) < 0.3 and 0.02 < np.std(vae.decoder(z)) < 0.3
 
 
+@pytest.mark.parametrize("likelihood", ["gaussian", "logistic"])
+def test_a_pixel_that_never_changes_has_a_finite_likelihood(likelihood):
+    vae, x = small("normal", likelihood)
+    z = np.zeros((4, 1))
+    vae.decoder.layers[-1].bias[3:] = -50.0
+    np.testing.assert_allclose(np.exp(vae.outputs(z)[1]), 0.001, rtol=0.1)
+    vae.decoder.layers[-1].bias[3:] = -5.0
+    assert np.max(vae.outputs(z)[1]) < -3.5 and np.all(np.isfinite(vae.log_likelihood(x, z)))
+
+
 @pytest.mark.verifies("vae.1")
 def test_with_a_linear_decoder_the_best_bound_is_the_exact_likelihood_of_ppca():
     # p(x|z) = N(W z + μ, σ² I) has the posterior N(M⁻¹ Wᵀ(x − μ), σ² M⁻¹), M = WᵀW + σ² I: diagonal, as PPCA's W has orthogonal columns
