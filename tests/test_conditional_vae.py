@@ -89,6 +89,16 @@ def test_samples_have_the_classes_asked_for(labels):
     assert stats.pearsonr(model.encode(x, y)[:, 0], y).statistic ** 2 < 0.5  # the code need not say what the label does
 
 
+def test_settings_reach_the_vae_and_its_training():
+    x, y = np.random.default_rng(0).integers(0, 5, (20, 2)) / 4, np.arange(20) % 2
+    settings = {"latent": 3, "hidden": (4,), "prior": "laplace", "likelihood": "logistic", "levels": 5, "steps": 3, "progress": False}
+    fit = lambda **more: ConditionalVAE.fit(x, y, rng=np.random.default_rng(1), **settings, **more).vae
+    vae, other, several = fit(), fit(beta=0.5), fit(samples=3)
+    assert (vae.latent, vae.prior, vae.likelihood, vae.levels, vae.beta, other.beta) == (3, "laplace", "logistic", 5, 1.0, 0.5)
+    assert vae.encoder.layers[0].weight.shape == (4, 4) and vae.decoder.layers[0].weight.shape == (5, 4)
+    assert not any(np.allclose(mg.ravel(vae)[0], mg.ravel(a)[0]) for a in (other, several))
+
+
 @pytest.mark.parametrize("prior", ["normal", "laplace", "bernoulli"])
 def test_on_every_array_library_in_float32(prior, device):
     rng = np.random.default_rng(0)
