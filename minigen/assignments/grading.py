@@ -61,9 +61,10 @@ def run_jobs(assignment, jobs, seconds, memory):
         for path, text in cut_tree(assignment).items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_text(text, encoding="utf-8")
+        whole = {m: text_of(m) for m in assignment.modules}  # the tree has them cut
         rows = [
-            {"row": p.row(assignment.label(p)), "sources": sources, "tiers": list(tiers), "seconds": seconds, "memory": memory,
-             "reference": os.path.realpath(PACKAGE)}
+            {"row": p.row(assignment.label(p)), "sources": whole | sources, "tiers": list(tiers), "seconds": seconds,
+             "memory": memory, "reference": os.path.realpath(PACKAGE)}
             for p, sources, tiers in jobs
         ]  # fmt: skip
         task = json.dumps({"tree": str(tree), "jobs": rows}).encode()
@@ -129,6 +130,9 @@ def spliced(assignment, submission, together=False):
                 sources[p] = {module: text}
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
                 problems[p] = f"it cannot be compiled: {error}"
+    if together:
+        every = {module: text for texts in sources.values() for module, text in texts.items()}
+        sources = dict.fromkeys(sources, every)
     return sources, problems
 
 

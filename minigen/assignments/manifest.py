@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass
 
-NAMES = ("kmeans_pca_gmm", "vae", "gan", "metrics")
+NAMES = ("autograd", "kmeans_pca_gmm", "vae", "gan", "metrics")
 TIERS = {"special cases": 3, "property": 5, "statistics": 2}  # their shares of a problem's points
 
 

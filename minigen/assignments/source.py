@@ -72,8 +72,8 @@ def cut(source, functions):
             raise ValueError(f"there is no function {function} to cut")
         node = place[0][place[1]]
         if function.startswith("np."):
-            unwritten = f'lambda *_, **__: unwritten("{message}")'
-            edits.append((node.lineno - 1, node.end_lineno, f"vjp_of({function}{f', {unwritten}' * (len(node.value.args) - 1)})"))
+            rules = [f'lambda {ast.unparse(rule.args)}: unwritten("{message}")' for rule in node.value.args[1:]]
+            edits.append((node.lineno - 1, node.end_lineno, f"vjp_of({function}, {', '.join(rules)})"))
             continue
         if ast.get_docstring(node) is None:
             raise ValueError(f"{function} has no docstring: nothing would tell a student what to write")
@@ -96,11 +96,10 @@ def cut(source, functions):
 
 
 def phrases(node):
-    """The long expressions and statements within a node, as text, docstrings aside."""
-    kinds = (ast.expr, ast.Assign, ast.Return)
-    return {
-        text for n in ast.walk(node) if isinstance(n, kinds) and not isinstance(n, ast.Constant) and len(text := ast.unparse(n)) >= LONG
-    }
+    """The long expressions and statements within a node, as text, docstrings and idioms aside."""
+    kinds, idioms = (ast.expr, ast.Assign, ast.Return), (ast.Constant, ast.ListComp, ast.IfExp)
+    nodes = (n for n in ast.walk(node) if isinstance(n, kinds) and not isinstance(n, idioms))
+    return {text for text in map(ast.unparse, nodes) if len(text) >= LONG}
 
 
 def solution(function, source):

@@ -1,0 +1,132 @@
+"""The engine: the adjoint of broadcasting, six rows of the table of derivatives, and the walk of the chain rule."""
+
+from minigen.assignments.checks import autograd as checks
+from minigen.assignments.manifest import Assignment, Mistake, Problem
+
+UNARY = {"special cases": checks.unary_slope, "property": checks.unary_gradient}
+BINARY = {"special cases": checks.binary_slopes, "property": checks.binary_gradient}
+LOCAL = ("A rule gets the cotangent g, the result y and the arguments, and gives the cotangent of one argument.",)
+FIT = "`fit` must give back the shape of the argument"
+
+PROBLEMS = (
+    Problem(
+        "fit",
+        "derivatives:fit",
+        20,
+        {"special cases": checks.fit_cases, "property": checks.fit_adjoint},
+        (
+            Mistake("only lead", " or (shape[i - lead] == 1 and n != 1)", "", "axes of length 1 were broadcast, too"),
+            Mistake("mean", "np.sum(g, axis=axes)", "np.mean(g, axis=axes)", "the adjoint of copying is adding, not averaging"),
+            Mistake("no lead", "i < lead or ", "", "the axes that broadcasting puts in front are to be summed, too"),
+        ),
+        ("Broadcasting copies x along an axis. Each copy's cotangent comes back to the same x.",),
+    ),
+    Problem(
+        "sqrt",
+        "derivatives:np.sqrt",
+        5,
+        UNARY,
+        (
+            Mistake("no half", "0.5 * g", "1.0 * g", "the derivative of √x is ½ / √x: the ½ is missing"),
+            Mistake("by x", "/ y", "/ x", "the derivative has √x below, not x"),
+            Mistake("no cotangent", "0.5 * g / y", "0.5 / y + 0 * g", "the cotangent g is to be multiplied by the slope"),
+        ),
+        LOCAL,
+    ),
+    Problem(
+        "tanh",
+        "derivatives:np.tanh",
+        5,
+        UNARY,
+        (
+            Mistake("of x", "y * y", "x * x", "1 − tanh² x has the result y, not the argument x"),
+            Mistake("plus", "1 - y", "1 + y", "that is the derivative of tan: of tanh it is 1 − y²"),
+            Mistake("sigmoid", "(1 - y * y)", "y * (1 - y)", "that is the derivative of the sigmoid"),
+        ),
+        LOCAL,
+    ),
+    Problem(
+        "divide",
+        "derivatives:np.divide",
+        10,
+        BINARY,
+        (
+            Mistake("sign", "-g * y / b", "g * y / b", "a / b falls with b: the sign is turned"),
+            Mistake("once", "-g * y / b", "-g * y", "the derivative by b is −a / b², which is −y / b"),
+            Mistake("exchanged", "fit(g / b, a)", "fit(g / a, a)", "the derivative by a is 1 / b"),
+        ),
+        (*LOCAL, FIT),
+        ("autograd.1",),
+    ),
+    Problem(
+        "logaddexp",
+        "derivatives:np.logaddexp",
+        10,
+        BINARY,
+        (
+            Mistake("no y", "np.exp(a - y)", "np.exp(a)", "the derivative is exp(a) / (exp(a) + exp(b)) = exp(a − y)"),
+            Mistake("both by a", "np.exp(b - y)", "np.exp(a - y)", "the second rule is the derivative by b"),
+            Mistake("turned", "np.exp(a - y)", "np.exp(y - a)", "exp(y − a) is above 1; a share is below"),
+        ),
+        (*LOCAL, FIT),
+        ("autograd.1",),
+    ),
+    Problem(
+        "arctan2",
+        "derivatives:np.arctan2",
+        10,
+        BINARY,
+        (
+            Mistake("sign", "-g * a /", "g * a /", "the angle of (b, a) falls with b: the sign is turned"),
+            Mistake("exchanged", "g * b / (", "g * a / (", "the derivative by a is b / (a² + b²)"),
+            Mistake("root", "(a * a + b * b), a)", "np.sqrt(a * a + b * b), a)", "below is the square of the radius, not the radius"),
+        ),
+        (*LOCAL, FIT),
+        ("autograd.1",),
+    ),
+    Problem(
+        "sum",
+        "derivatives:np.sum",
+        10,
+        {"special cases": checks.sum_cases, "property": checks.sum_gradient},
+        (
+            Mistake("mean", "keep(g, x, axis)", "keep(g, x, axis) / x.size", "that is the derivative of the mean"),
+            Mistake(
+                "first axis",
+                "keep(g, x, axis)",
+                "(g if axis is None else keep(g, x, 1))",
+                "the axis that was summed is to be put back where it was",
+            ),
+            Mistake("sign", "keep(g, x, axis)", "-keep(g, x, axis)", "a sum rises with its terms: the sign is turned"),
+        ),
+        ("The adjoint of adding is copying. `keep` puts the reduced axes back.",),
+    ),
+    Problem(
+        "walk",
+        "minigen.autograd:walk",
+        30,
+        {"special cases": checks.walk_cases, "property": checks.walk_gradient},
+        (
+            Mistake(
+                "overwrites",
+                "cotangents[key] + contribution if key in cotangents else contribution",
+                "contribution",
+                "a value that is used twice has the sum of two cotangents: the second overwrites the first",
+            ),
+            Mistake(
+                "seeds",
+                "cotangents[id(t)] + g if id(t) in cotangents else g",
+                "g",
+                "an output that is given twice has the sum of its cotangents",
+            ),
+            Mistake("first rule", "rules[i](g", "rules[0](g", "each argument has a rule of its own"),
+            Mistake(
+                "raw", "(t, args) if nested else ", "", "in a nested pass the rules must see Tensors, or the second derivative is lost"
+            ),
+        ),
+        ("The list is in topological order: in reverse, a value's cotangent is complete when its turn comes.",),
+        ("autograd.1",),
+    ),
+)
+
+ASSIGNMENT = Assignment("autograd", "Reverse-mode differentiation", PROBLEMS)
