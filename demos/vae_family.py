@@ -179,7 +179,7 @@ def main(quick=False, device="cpu", seed=0, out="out", full=False):
     levels, longer = (256, 20) if full else (17, 1)
     training, test, y, y_test = split(images, labels, rng=rng)
     features = train_features(training, y, rng, steps=200 if quick else 1500)
-    x = to_device(np.concatenate([spread(training, levels, rng) for _ in range(COPIES)]), device)
+    x = to_device(np.concatenate([spread(training, levels, rng) for _ in range(1 if full else COPIES)]), device)
     held = to_device(spread(test, levels, rng), device)
     steps = lambda n: (n // 12 if quick else n) * longer
 
