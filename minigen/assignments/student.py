@@ -40,7 +40,7 @@ def attempted(path):
     for assignment in map(load, NAMES):
         for problem in assignment.problems:
             function = member(module, problem.function)
-            if callable(function):
+            if callable(function) and not problem.function.startswith("np."):  # NumPy's own: such a problem is a row of a table
                 for tier, check in problem.checks.items():
                     found[f"{assignment.label(problem)} {problem.function}: {tier}"] = partial(check, function)
     return found
