@@ -19,6 +19,7 @@ from minigen.models import (
     KDE,
     MADE,
     PPCA,
+    RBM,
     VAE,
     VQVAE,
     VQVAE2,
@@ -291,9 +292,31 @@ def fit_wgan(data, rng, quick, deadline):
     return model, None, "—", f"{latent} latents, hidden {hidden}"
 
 
+@dataclass
+class Grey:
+    """A model of binary images that shows P(v | h) of its draws, which are shades between."""
+
+    model: object
+
+    def sample(self, n, rng):
+        """The means (n, D) after the last half sweep."""
+        return self.model.visible_given(self.model.hidden_given(self.model.sample(n, rng, 300)))
+
+
+def fit_rbm(data, rng, quick, deadline):
+    """A machine of binary pixels: its likelihood is one of black and white, not of the data's levels, so that none is given."""
+    if data.levels is None:
+        return None
+    hidden, steps, seconds = 128, 200 if quick else 2500, max(1.0, deadline - time.perf_counter())
+    binary = (data.more > 0.5).astype(data.more.dtype)
+    model = RBM.fit(binary, rng=rng, hidden=hidden, steps=steps, seconds=seconds, progress="RBM")
+    return Grey(model), None, "—", f"{hidden} hidden units, pixels above ½ are 1"
+
+
 FAMILIES = {
     "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm,
     "autoencoder": fit_autoencoder, "VAE": fit_vae, "conditional VAE": fit_conditional_vae,
     "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "GAN": fit_gan, "conditional GAN": fit_conditional_gan,
     "WGAN-GP": fit_wgan, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
+    "RBM": fit_rbm,
 }  # fmt: skip
