@@ -110,7 +110,7 @@ def draw_coordinates(axes, models, x, factors):
         title = f"correlations with factors of coordinates (and\ntheir KL) and of the length of codes, β = {model.beta:g}"
         show_table(ax, np.abs(r), [[f"{v:.2f}" for v in row] for row in r], (FACTORS, names), title, (0, 1))
         found[f"{model.beta:g}"] = dict(zip(FACTORS, np.max(np.abs(r), axis=0).round(3).tolist(), strict=True))
-    active = [j for j in order if kl[j] > 0.1]
+    active = order[: max(1, np.sum(kl > 0.1))]
     start = np.zeros_like(model.encode(x[:1]))
     rows = [model.decode(traverse(start, j, np.linspace(-2.4, 2.4, 9))[:, 0]) for j in active]
     show_rows(axes[0], rows, [f"z{j}" for j in active], f"one coordinate from −2.4 to 2.4,\nthe others 0, β = {model.beta:g}")

@@ -108,6 +108,15 @@ def test_fit_on_every_library_and_repeatable(network, device):
     assert fit(0.5).noise == 0.5
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_decoder_mirrors_the_encoder_in_the_precision_of_the_data(dtype):
+    x = np.random.default_rng(0).random((8, 5)).astype(dtype)
+    model = Autoencoder.fit(x, rng=np.random.default_rng(1), latent=2, hidden=(7, 4), steps=1, batch_size=8, progress=False)
+    shapes = [[layer.weight.shape for layer in half.layers] for half in (model.encoder, model.decoder)]
+    assert shapes == [[(5, 7), (7, 4), (4, 2)], [(2, 4), (4, 7), (7, 5)]]
+    assert {a.dtype for a in mg.leaves(model)} == {np.dtype(dtype)} and model.loss(x, x).dtype == dtype
+
+
 def test_noise_is_added_to_what_is_encoded_alone():
     # without an answer to noise, the denoiser would learn the identity: a large noise must pull the code's decoding to the mean
     x = np.random.default_rng(0).normal(size=(2000, 2))
