@@ -52,6 +52,22 @@ def test_no_affine_map_through_fewer_numbers_does_better():
     np.testing.assert_allclose(least_linear_loss(x.reshape(100, 5, 1), 0), np.sum(np.var(x, axis=0)))
 
 
+@pytest.mark.verifies("autoencoder.2")
+@pytest.mark.parametrize(("kept", "best"), [((0, 1), True), ((0, 2), False), ((3, 4), False)])
+def test_principal_subspaces_are_stationary_and_only_the_leading_one_is_a_minimum(kept, best):
+    x, _ = gaussian(200)
+    components, mean = PCA.fit(x, 5).components[list(kept)], x.mean(0)
+    model = Autoencoder.init(np.random.default_rng(0), (5,), 2, "linear", dtype=np.float64)
+    (encoder,), (decoder,) = model.encoder.layers, model.decoder.layers
+    encoder.weight, encoder.bias, decoder.weight, decoder.bias = components.T, -mean @ components.T, components, mean
+    theta, unravel = mg.ravel(model)
+    loss = lambda theta: np.mean(unravel(theta).loss(x, np.zeros_like(x)))
+    assert np.max(np.abs(mg.grad(loss)(theta))) < 1e-9
+    curvatures = np.linalg.eigvalsh(mg.jacobian(mg.grad(loss))(theta))
+    assert (curvatures[0] > -1e-9) == best and (best or curvatures[0] < -0.1)
+    assert np.isclose(loss(theta), least_linear_loss(x, 2)) == best
+
+
 @pytest.mark.verifies("autoencoder.3")
 def test_the_best_denoiser_is_the_conditional_mean_and_knows_the_score():
     # of Gaussian data both are affine: E[x | x̃] = μ + Σ (Σ + σ² I)⁻¹ (x̃ − μ), ∇ log p_σ(x̃) = −(Σ + σ² I)⁻¹ (x̃ − μ)

@@ -116,7 +116,7 @@ class Autoencoder:
         do not fit.
         """
         check_data(x, rank=None)
-        model = cls.init(rng, x.shape[1:], latent, network, hidden, noise, activation, x.dtype)
+        model = cls.init(rng, x.shape[1:], latent, network, hidden, noise, activation)
         model = tree_map(lambda w: like(x, w), model)
         loss = lambda model, x, rng: model.loss(x, normal(rng, x.shape, x) if noise else np.zeros_like(x))
         return minimise(loss, model, x, rng=rng, steps=steps, optimizer=optimizer or Adam(1e-3), **training)[0]
