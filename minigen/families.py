@@ -29,6 +29,7 @@ from minigen.models import (
     ConditionalVAE,
     KMeans,
     PixelCNN,
+    RealNVP,
 )
 from minigen.models.vae import log_prior
 from minigen.optim import EMA, Adam, cosine
@@ -313,10 +314,22 @@ def fit_rbm(data, rng, quick, deadline):
     return Grey(model), None, "—", f"{hidden} hidden units, pixels above ½ are 1"
 
 
+def fit_realnvp(data, rng, quick, deadline):
+    """A flow of coupling layers, for toys: on a thousand images these dense layers learn the training set by heart."""
+    if data.levels is not None:
+        return None
+    steps = 300 if quick else 2500
+    model = RealNVP.fit(
+        data.train, rng=rng, steps=steps, optimizer=Adam(cosine(2e-3, steps)), seconds=max(1.0, deadline - time.perf_counter()),
+        progress="RealNVP",
+    )  # fmt: skip
+    return model, model.log_prob, "exact", f"{len(model.couplings)} coupling layers"
+
+
 FAMILIES = {
     "k-means": fit_kmeans, "PCA (PPCA)": fit_pca, "KDE": fit_kde, "Gaussian mixture": fit_gmm,
     "autoencoder": fit_autoencoder, "VAE": fit_vae, "conditional VAE": fit_conditional_vae,
     "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "GAN": fit_gan, "conditional GAN": fit_conditional_gan,
-    "WGAN-GP": fit_wgan, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
+    "WGAN-GP": fit_wgan, "RealNVP": fit_realnvp, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
     "RBM": fit_rbm,
 }  # fmt: skip

@@ -21,6 +21,7 @@ from minigen.models.pixelcnn import PixelCNN
 from minigen.models.pixelrnn import PixelRNN
 from minigen.models.ppca import PPCA
 from minigen.models.rbm import RBM
+from minigen.models.realnvp import RealNVP
 from minigen.models.vae import VAE
 from minigen.models.vqvae import VQVAE
 from minigen.models.vqvae2 import VQVAE2
@@ -52,5 +53,6 @@ __all__ = [
     "PixelCNN",
     "PixelRNN",
     "RNNLanguageModel",
+    "RealNVP",
     "TransformerLM",
 ]
