@@ -146,7 +146,7 @@ def vae_settings(data, quick, deadline):
     units = lambda x: np.clip(np.floor(x * data.levels), 0, data.levels - 1) / (data.levels - 1)
     latent, hidden, steps = (8, (256, 256), 1400) if d <= 100 else (32, (400,), 2200)
     steps = 900 if quick else steps
-    optimizer = Adam(cosine(3e-3, steps), weight_decay=0.6)
+    optimizer = Adam(cosine(3e-3, steps), weight_decay=0.4)
     settings = {"latent": latent, "hidden": hidden, "optimizer": optimizer, "likelihood": "logistic", "levels": data.levels}
     return units(data.train), units, float(d * np.log(data.levels)), {**settings, "steps": steps, "seconds": seconds}
 
