@@ -69,7 +69,7 @@ def exponents(a, c):
     A block fits in a core's cache, where the passes over it cost least; it is larger where the product itself is the cost.
     """
     n, d = c.shape
-    size = max(2**16 // n, min(d, 2**22 // n), 1) if array_module(a) is np else max(2**26 // n, 1)
+    size = max(2**17 // n, min(d, 2**22 // n), 1) if array_module(a) is np else max(2**26 // n, 1)
     left = np.concatenate([a, -0.5 * np.sum(a**2, axis=1, keepdims=True), np.ones_like(a[:, :1])], axis=1)
     rows = np.concatenate([np.ravel(c.T), np.ones_like(c[:, 0]), -0.5 * np.sum(c**2, axis=1)])  # row after row: a faster product
     right = np.reshape(rows, (d + 2, n))
