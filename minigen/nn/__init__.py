@@ -11,6 +11,7 @@ from minigen.nn.masked import MaskedConv2d, MaskedLinear, degree_mask
 from minigen.nn.norm import BatchNorm, GroupNorm, LayerNorm
 from minigen.nn.recurrent import GRU, LSTM
 from minigen.nn.residual import ResidualDecoder, ResidualEncoder
+from minigen.nn.timed import TimedMLP
 from minigen.pooling import avg_pool, max_pool, upsample
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "ResidualDecoder",
     "ResidualEncoder",
     "SelfAttention",
+    "TimedMLP",
     "TransformerBlock",
     "avg_pool",
     "conv2d",
