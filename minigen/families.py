@@ -323,7 +323,7 @@ def fit_realnvp(data, rng, quick, deadline):
         data.train, rng=rng, steps=steps, optimizer=Adam(cosine(2e-3, steps)), seconds=max(1.0, deadline - time.perf_counter()),
         progress="RealNVP",
     )  # fmt: skip
-    return model, model.log_prob, "exact", f"{len(model.couplings)} coupling layers"
+    return model, model.log_prob, "exact", f"{len(model.layers)} coupling layers"
 
 
 FAMILIES = {

@@ -14,6 +14,7 @@ from minigen.models.kde import KDE
 from minigen.models.kmeans import KMeans
 from minigen.models.language import RNNLanguageModel, TransformerLM
 from minigen.models.made import MADE
+from minigen.models.maf import MAF
 from minigen.models.nce import NCE
 from minigen.models.ngram import NGram
 from minigen.models.pca import PCA
@@ -22,6 +23,7 @@ from minigen.models.pixelrnn import PixelRNN
 from minigen.models.ppca import PPCA
 from minigen.models.rbm import RBM
 from minigen.models.realnvp import RealNVP
+from minigen.models.spline_flow import NeuralSplineFlow
 from minigen.models.vae import VAE
 from minigen.models.vqvae import VQVAE
 from minigen.models.vqvae2 import VQVAE2
@@ -35,6 +37,7 @@ __all__ = [
     "HMM",
     "KDE",
     "MADE",
+    "MAF",
     "NCE",
     "PCA",
     "PPCA",
@@ -50,6 +53,7 @@ __all__ = [
     "KMeans",
     "MixtureMeans",
     "NGram",
+    "NeuralSplineFlow",
     "PixelCNN",
     "PixelRNN",
     "RNNLanguageModel",

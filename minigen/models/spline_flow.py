@@ -1,0 +1,136 @@
+"""Neural spline flow.  Durkan, Bekasov, Murray & Papamakarios 2019, "Neural Spline Flows"; the spline: Gregory & Delbourgo 1982,
+"Piecewise rational quadratic interpolation to monotonic data".
+
+Notation as in `flow` and `realnvp`: a coupling layer keeps the coordinates with m = 1 and moves the others by what they say; here each
+is moved by a monotone spline of its own instead of a line. On [−B, B] there are K bins of widths w and heights h, with the slopes
+d > 0 at the knots (x_k, y_k); outside, and in slope at ±B, it is the identity:
+
+    w = 2B (ω + (1 − Kω) softmax(a)),   h likewise,   d = δ + softplus(c + c₀),   c₀ such that d = 1 at c = 0   (1)
+
+Within bin k, with ξ = (x − x_k)/w_k ∈ [0, 1] and the bin's mean slope s = h_k/w_k,
+
+    y = y_k + h_k (s ξ² + d_k ξ (1 − ξ)) / (s + (d_k + d_(k+1) − 2s) ξ (1 − ξ))                            (2)
+    ∂y/∂x = s² (d_(k+1) ξ² + 2s ξ (1 − ξ) + d_k (1 − ξ)²) / (s + (d_k + d_(k+1) − 2s) ξ (1 − ξ))²          (3)
+
+of which the inverse solves a quadratic equation; with η = y − y_k and e = d_k + d_(k+1) − 2s,
+
+    ξ = 2c / (−b − √(b² − 4ac)),   a = h_k (s − d_k) + η e,   b = h_k d_k − η e,   c = −s η                (4)
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minigen.checks import check_count, check_rng
+from minigen.functions import silu, softmax, softplus
+from minigen.models.flow import Flow, check_event, float_type
+from minigen.models.realnvp import alternating_masks
+from minigen.nn import MLP
+
+LEAST = 1e-3  # ω and δ
+SLOPE = float(np.log(np.expm1(1 - LEAST)))  # c₀
+
+
+# ---- The spline ----
+def spline_shape(raw, bound):
+    """(widths (…, K), heights (…, K), slopes at the knots (…, K + 1)) from raw numbers (…, 3K − 1)."""
+    k = (raw.shape[-1] + 1) // 3
+    w, h = (2 * bound * (LEAST + (1 - k * LEAST) * softmax(raw[..., i : i + k])) for i in (0, k))  # (1)
+    inner = LEAST + softplus(raw[..., 2 * k :] + SLOPE)  # (1)
+    one = np.ones_like(inner[..., :1])
+    return w, h, np.concatenate([one, inner, one], axis=-1)
+
+
+def in_bin(v, sizes, others, slopes, bound):
+    """The bin of each v (…) by its `sizes` (…, K): (its size, its start, the same of `others`, the slopes at its ends), all (…)."""
+    ends = np.cumsum(sizes[..., :-1], axis=-1) - bound
+    past = (v[..., None] >= ends).astype(v.dtype)  # 1 for the inner knots that are left of v
+    one = np.ones_like(past[..., :1])
+    here = np.concatenate([one, past], axis=-1) - np.concatenate([past, 0 * one], axis=-1)
+    pick = lambda a: np.sum(a * here, axis=-1)
+    start = lambda a: np.sum(a[..., :-1] * past, axis=-1) - bound
+    return pick(sizes), start(sizes), pick(others), start(others), pick(slopes[..., :-1]), pick(slopes[..., 1:])
+
+
+def slope_in_bin(xi, s, low, high):
+    """log ∂y/∂x at ξ, for a mean slope s and slopes at the ends of the bin."""
+    inner = xi * (1 - xi)
+    top = s**2 * (high * xi**2 + 2 * s * inner + low * (1 - xi) ** 2)
+    return np.log(top) - 2 * np.log(s + (low + high - 2 * s) * inner)  # (3)
+
+
+def spline(x, raw, bound):
+    """(y, log ∂y/∂x) of x (…) by the splines of raw (…, 3K − 1)."""
+    inside = np.abs(x) < bound
+    safe = np.where(inside, x, 0)
+    w, start, h, y_start, low, high = in_bin(safe, *spline_shape(raw, bound), bound)
+    xi, s = (safe - start) / w, h / w
+    y = y_start + h * (s * xi**2 + low * xi * (1 - xi)) / (s + (low + high - 2 * s) * xi * (1 - xi))  # (2)
+    return np.where(inside, y, x), np.where(inside, slope_in_bin(xi, s, low, high), 0)
+
+
+def spline_inverse(y, raw, bound):
+    """(x, log ∂x/∂y) of y (…)."""
+    inside = np.abs(y) < bound
+    safe = np.where(inside, y, 0)
+    w, h, slopes = spline_shape(raw, bound)
+    h, y_start, w, start, low, high = in_bin(safe, h, w, slopes, bound)
+    s, eta, e = h / w, safe - y_start, low + high - 2 * h / w
+    a, b, c = h * (s - low) + eta * e, h * low - eta * e, -s * eta
+    xi = 2 * c / (-b - np.sqrt(np.maximum(b**2 - 4 * a * c, 0)))  # (4)
+    return np.where(inside, start + xi * w, y), np.where(inside, -slope_in_bin(xi, s, low, high), 0)
+
+
+# ---- The flow ----
+@dataclass
+class SplineCoupling:
+    """One layer; the network maps the kept coordinates (n, D) to D (3K − 1) raw numbers."""
+
+    network: Any
+    mask: np.ndarray = field(metadata={"static": True})  # (D,) of 0 and 1
+    bound: float = 4.0
+
+    def moved(self, kept, v, f):
+        """(v where m = 1, else what f makes of it; the sum of its log-slopes (n,))."""
+        out = self.network(self.mask * kept)
+        raw = np.reshape(out, (*v.shape, out.shape[1] // v.shape[1]))
+        y, log_slope = f(v, raw, self.bound)
+        return self.mask * v + (1 - self.mask) * y, np.sum((1 - self.mask) * log_slope, axis=1)
+
+    def forward(self, x):
+        """(y (n, D), log-determinant (n,))."""
+        return self.moved(x, x, spline)
+
+    def inverse(self, y):
+        """(x (n, D), log-determinant of the inverse (n,))."""
+        return self.moved(y, y, spline_inverse)
+
+
+@dataclass
+class NeuralSplineFlow(Flow):
+    """The model. Data has shape (n, *event), codes (n, D).
+
+    >>> rng = np.random.default_rng(0)
+    >>> flow = NeuralSplineFlow.fit(rng.random((500, 2)), rng=rng, layers=2, hidden=(16,), steps=100, progress=False)
+    >>> flow.log_prob(np.array([[0.5, 0.5], [0.5, 1.5]])) > -2
+    array([ True, False])
+    """
+
+    @classmethod
+    def init(cls, rng, event, layers=6, hidden=(64, 64), bins=8, bound=4.0, dtype=np.float32):
+        """Layers that begin as the identity; standardised data beyond ±bound are not moved."""
+        check_rng(rng)
+        check_count("layers", layers)
+        check_count("bins", bins)
+        if not bound > 0:
+            raise ValueError(f"bound is {bound}; expected a number > 0")
+        d = check_event(event, "a coupling moves some by what the others say")
+        network = lambda: MLP.init(rng, [d, *hidden, d * (3 * bins - 1)], silu, output_gain=0.0, dtype=dtype)
+        masks = alternating_masks(rng, d, layers, dtype)
+        return cls.of([SplineCoupling(network(), mask, float(bound)) for mask in masks], event, dtype)
+
+    @classmethod
+    def fit(cls, x, *, rng, layers=6, hidden=(64, 64), bins=8, bound=4.0, **settings):
+        """Train on x (n, *event). The settings (alpha, levels, steps …) are those of `Flow.trained`, which says what is raised."""
+        return cls.init(rng, x.shape[1:], layers, hidden, bins, bound, float_type(x)).trained(x, rng=rng, **settings)
