@@ -5,8 +5,21 @@ Statistical tests have fixed seeds and allow 4.9 standard errors, a false-alarm 
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from minigen.models.ddpm import clean, cosine_betas, linear_betas, noise_in, noised, posterior, signal_and_noise, target
+from minigen.models.ddpm import (
+    clean,
+    cosine_betas,
+    kl_normals,
+    linear_betas,
+    log_cells,
+    log_normal,
+    noise_in,
+    noised,
+    posterior,
+    signal_and_noise,
+    target,
+)
 
 Z = 4.9
 
@@ -76,3 +89,34 @@ def test_each_prediction_gives_the_others(prediction):
     angle, h = np.arccos(0.6), 1e-6  # v is the velocity of x_t as a = cos and σ = sin of an angle turn
     moved = [noised(x0, eps, np.cos(angle + d), np.sin(angle + d)) for d in (h, -h)]
     np.testing.assert_allclose(target("v", x0, eps, 0.6, 0.8), (moved[0] - moved[1]) / (2 * h), rtol=1e-7)
+
+
+# ---- Terms of the bound ----
+@pytest.mark.verifies("ddpm.10")
+def test_kl_is_the_expectation_of_the_log_ratio():
+    nodes, weights = np.polynomial.hermite_e.hermegauss(9)  # exact for polynomials up to degree 17
+    m, m2 = np.random.default_rng(0).standard_normal((2, 4, 3))
+    for v, v2 in ((0.3, 0.3), (0.2, 1.0), (2.0, 0.5)):
+        x = m[..., None] + np.sqrt(v) * nodes
+        ratio = stats.norm.logpdf(x, m[..., None], np.sqrt(v)) - stats.norm.logpdf(x, m2[..., None], np.sqrt(v2))
+        np.testing.assert_allclose(kl_normals(m, v, m2, v2), np.sum(ratio @ weights, axis=-1) / weights.sum(), rtol=1e-9)
+
+
+@pytest.mark.verifies("ddpm.11")
+@pytest.mark.parametrize("levels", [2, 5, 256])
+def test_the_rounded_normal_sums_to_one_and_is_its_definition(levels):
+    rng = np.random.default_rng(0)
+    mean, k = rng.standard_normal(7), np.arange(levels)
+    x = 2 * k / (levels - 1) - 1
+    for variance in (1e-4, 0.1, 30.0):
+        log_p = log_cells(x[:, None, None], mean[:, None], variance, levels)
+        np.testing.assert_allclose(np.exp(log_p).sum(0), 1, rtol=1e-9)
+        edges = np.concatenate([[-np.inf], (x[1:] + x[:-1]) / 2, [np.inf]])
+        want = np.diff(stats.norm.cdf(edges[:, None], mean, np.sqrt(variance)), axis=0)
+        np.testing.assert_allclose(np.exp(log_p), want, rtol=1e-6, atol=1e-13)
+        single = log_cells(*(a.astype(np.float32) for a in (x[:, None, None], mean[:, None])), variance, levels)
+        assert single.dtype == np.float32
+        np.testing.assert_allclose(single, log_p, rtol=3e-3, atol=1e-4)
+    far = [log_cells(np.array([0.5]), np.array([m]), 0.01, 5) for m in (-8.5, 9.5)]
+    np.testing.assert_allclose(far[0], far[1], rtol=1e-9)  # both tails, where Φ(u) − Φ(l) is 0 to every digit
+    np.testing.assert_allclose(log_normal(x[:, None], mean[:1], 0.3), stats.norm.logpdf(x, mean[0], np.sqrt(0.3)))

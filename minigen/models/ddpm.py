@@ -18,7 +18,21 @@ A network sees x_t and t/T and says ε, or x₀, or v = a_t ε − σ_t x₀ (Sa
 which the others follow:
 
     x₀ = (x_t − σ_t ε)/a_t   or   x₀ = a_t x_t − σ_t v;   ε = (x_t − a_t x₀)/σ_t                           (6)
+    loss = ‖what the network says − what it should say‖² / D,   t uniform on 1 … T                       (7)
+
+With its x̂₀ in the place of x₀, (5) goes back from noise to data; of a chain of all T steps, the likelihood has a bound:
+
+    p(x_s|x_t) = N(μ̃(x_t, x̂₀), β̃ I),   p(x_T) = N(0, I);   no noise in the last step, as β̃ = 0 for s = 0    (8)
+    −log p(x₀) ≤ L_0 + … + L_T,   L_(t−1) = E KL(q(x_{t−1}|x_t, x₀) ‖ p(x_{t−1}|x_t)),   L_T = KL(q(x_T|x₀) ‖ p(x_T))    (9)
+    KL(N(m, v I) ‖ N(m′, v′ I)) = ½ Σ v/v′ + (m − m′)²/v′ − 1 − log(v/v′)                                  (10)
+
+The last step's density has the variance β₁, as β̃ is 0 there; of data on levels a distance δ apart it takes the share of each cell,
+the outer two of which reach to ∓∞:
+
+    L_0 = −E log N(x₀; x̂₀(x₁), β₁ I)   or   −E Σ log(Φ(u) − Φ(l)),   u, l = (x₀ ± δ/2 − x̂₀)/√β₁            (11)
 """
+
+import math
 
 import numpy as np
 
@@ -84,3 +98,26 @@ def clean(prediction, out, x_t, a, sigma):
 def noise_in(x_t, x0, a, sigma):
     """ε, from x_t and x₀."""
     return (x_t - a * x0) / sigma  # (6)
+
+
+# ---- Terms of the bound, which sum over the last axis ----
+def kl_normals(m, v, m2, v2):
+    """KL(N(m, v I) ‖ N(m2, v2 I)) of means (…, D) and variances that are numbers, (…) nats."""
+    return 0.5 * np.sum(v / v2 + (m - m2) ** 2 / v2 - 1 - math.log(v / v2), axis=-1)  # (10)
+
+
+def log_normal(x, mean, variance):
+    """log N(x; mean, variance I), (…) nats; the variance is a number."""
+    return -0.5 * np.sum((x - mean) ** 2 / variance + LOG_2PI + math.log(variance), axis=-1)  # (11)
+
+
+def log_cells(x, mean, variance, levels):
+    """log P(x) in nats of x on `levels` levels from −1 to 1 under a rounded normal; exact in its tails."""
+    from scipy.special import log_ndtr
+
+    half, std = 1 / (levels - 1), math.sqrt(variance)
+    upper, lower = (x + half - mean) / std, (x - half - mean) / std
+    mirrored = upper + lower > 0  # Φ is exact in its lower tail only
+    u, l = np.where(mirrored, -lower, upper), np.where(mirrored, -upper, lower)
+    inner = log_ndtr(u) + np.log(-np.expm1(log_ndtr(l) - log_ndtr(u)))
+    return np.sum(np.where(x < half - 1, log_ndtr(upper), np.where(x > 1 - half, log_ndtr(-lower), inner)), axis=-1)  # (11)
