@@ -7,6 +7,7 @@ from minigen.models.crf import CRF
 from minigen.models.dag import DAGPosterior
 from minigen.models.ebm import EBM
 from minigen.models.gan import GAN
+from minigen.models.glow import Glow
 from minigen.models.gmm import GMM
 from minigen.models.hmm import HMM
 from minigen.models.inference import MixtureMeans
@@ -50,6 +51,7 @@ __all__ = [
     "ConditionalGAN",
     "ConditionalVAE",
     "DAGPosterior",
+    "Glow",
     "KMeans",
     "MixtureMeans",
     "NGram",

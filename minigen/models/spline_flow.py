@@ -85,26 +85,28 @@ def spline_inverse(y, raw, bound):
 # ---- The flow ----
 @dataclass
 class SplineCoupling:
-    """One layer; the network maps the kept coordinates (n, D) to D (3K − 1) raw numbers."""
+    """One layer; the network maps the kept coordinates to 3K − 1 raw numbers for each of the moved ones."""
 
     network: Any
-    mask: np.ndarray = field(metadata={"static": True})  # (D,) of 0 and 1
+    kept: np.ndarray = field(metadata={"static": True})  # the indices with m = 1
+    moved: np.ndarray = field(metadata={"static": True})  # those with m = 0
     bound: float = 4.0
 
-    def moved(self, kept, v, f):
-        """(v where m = 1, else what f makes of it; the sum of its log-slopes (n,))."""
-        out = self.network(self.mask * kept)
-        raw = np.reshape(out, (*v.shape, out.shape[1] // v.shape[1]))
-        y, log_slope = f(v, raw, self.bound)
-        return self.mask * v + (1 - self.mask) * y, np.sum((1 - self.mask) * log_slope, axis=1)
+    def through(self, v, curve):
+        """(v with its moved coordinates on the curve, the sum of its log-slopes (n,))."""
+        a, b = v[:, self.kept], v[:, self.moved]
+        out = self.network(a)
+        b, log_slope = curve(b, np.reshape(out, (*b.shape, out.shape[1] // b.shape[1])), self.bound)
+        back = np.argsort(np.concatenate([self.kept, self.moved]))
+        return np.concatenate([a, b], axis=1)[:, back], np.sum(log_slope, axis=1)
 
     def forward(self, x):
         """(y (n, D), log-determinant (n,))."""
-        return self.moved(x, x, spline)
+        return self.through(x, spline)
 
     def inverse(self, y):
         """(x (n, D), log-determinant of the inverse (n,))."""
-        return self.moved(y, y, spline_inverse)
+        return self.through(y, spline_inverse)
 
 
 @dataclass
@@ -126,9 +128,12 @@ class NeuralSplineFlow(Flow):
         if not bound > 0:
             raise ValueError(f"bound is {bound}; expected a number > 0")
         d = check_event(event, "a coupling moves some by what the others say")
-        network = lambda: MLP.init(rng, [d, *hidden, d * (3 * bins - 1)], silu, output_gain=0.0, dtype=dtype)
-        masks = alternating_masks(rng, d, layers, dtype)
-        return cls.of([SplineCoupling(network(), mask, float(bound)) for mask in masks], event, dtype)
+        chain = []
+        for mask in alternating_masks(rng, d, layers, dtype):
+            kept, moved = np.flatnonzero(mask), np.flatnonzero(1 - mask)
+            network = MLP.init(rng, [len(kept), *hidden, len(moved) * (3 * bins - 1)], silu, output_gain=0.0, dtype=dtype)
+            chain.append(SplineCoupling(network, kept, moved, float(bound)))
+        return cls.of(chain, event, dtype)
 
     @classmethod
     def fit(cls, x, *, rng, layers=6, hidden=(64, 64), bins=8, bound=4.0, **settings):
