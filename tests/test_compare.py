@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from minigen import compare, families
+from minigen import compare
 from minigen.cli import main
 from minigen.data import digits
+from minigen.families.common import best_on_validation
 from minigen.metrics import frechet_distance
 
 
@@ -65,9 +66,9 @@ def test_the_choice_is_made_on_validation_data_and_before_the_deadline():
             return -((self.h - x) ** 2)
 
     validation = np.full(3, 2.2)
-    model, chosen = families.best_on_validation([1, 2, 3], Model, validation, np.inf)
+    model, chosen = best_on_validation([1, 2, 3], Model, validation, np.inf)
     assert chosen == 2 and model.h == 2
-    assert families.best_on_validation([1, 2, 3], Model, validation, -np.inf)[1] == 1
+    assert best_on_validation([1, 2, 3], Model, validation, -np.inf)[1] == 1
 
 
 def test_nearest_is_the_nearest():

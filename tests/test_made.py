@@ -14,7 +14,8 @@ from scipy import special, stats
 from minigen import tree
 from minigen.autograd import grad, jacobian
 from minigen.backend import to_device, to_host
-from minigen.families import FAMILIES, OfLevels, levels_of
+from minigen.families import FAMILIES
+from minigen.families.common import OfLevels, levels_of
 from minigen.metrics import bits_per_dim
 from minigen.models.made import MADE, masks
 from minigen.optim import Adam, cosine

@@ -16,7 +16,7 @@ from minigen.backend import to_device, to_host
 from minigen.compare import Data
 from minigen.data import digits
 from minigen.distributions import DiscretizedLogistic
-from minigen.families import PriorOfCodes, fit_conditional_vae, fit_vae
+from minigen.families.autoencoders import PriorOfCodes, fit_conditional_vae, fit_vae
 from minigen.functions import log_sigmoid, logsumexp
 from minigen.metrics import log_prob_by_quadrature
 from minigen.models import GMM, PPCA
