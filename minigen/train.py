@@ -122,27 +122,28 @@ def deferred_interrupt():
 
 @contextmanager
 def reporter(progress, start, steps):
-    """Yields report(t, loss): a bar with steps/s and the loss on a terminal, elsewhere ten plain lines."""
+    """Yields report(t, loss) for steps with a loss or without: a bar with steps/s and the loss on a terminal, elsewhere ten plain lines."""
     label = progress if isinstance(progress, str) else "train"
     if not progress:
-        yield lambda t, loss: None
+        yield lambda t, loss=None: None
     elif sys.stderr.isatty():
         from tqdm import tqdm
 
         with tqdm(total=steps, initial=start, desc=label, unit="step", dynamic_ncols=True) as bar:
 
-            def report(t, loss):
-                bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            def report(t, loss=None):
+                if loss is not None:
+                    bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
                 bar.update(t - bar.n)
 
             yield report
     else:
         began, marks = time.perf_counter(), {steps * k // 10 for k in range(1, 11)}
 
-        def report(t, loss):
+        def report(t, loss=None):
             if t in marks:
-                speed = (t - start) / (time.perf_counter() - began)
-                print(f"{label}: step {t}/{steps}, {speed:.0f} steps/s, loss {loss:.4g}", file=sys.stderr, flush=True)
+                speed, shown = (t - start) / (time.perf_counter() - began), "" if loss is None else f", loss {loss:.4g}"
+                print(f"{label}: step {t}/{steps}, {speed:.0f} steps/s{shown}", file=sys.stderr, flush=True)
 
         yield report
 

@@ -3,96 +3,21 @@
 Statistical tests have fixed seeds and allow 4.9 standard errors, a false-alarm rate of 1e-6.
 """
 
+import itertools
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from minigen.models.ddpm import (
-    clean,
-    cosine_betas,
-    kl_normals,
-    linear_betas,
-    log_cells,
-    log_normal,
-    noise_in,
-    noised,
-    posterior,
-    signal_and_noise,
-    target,
-)
+from minigen.models.ddpm import DDPM, kl_normals, log_cells, log_normal
+from minigen.models.noising import cosine_betas, linear_betas, signal_and_noise, target
 
 Z = 4.9
 
 
-# ---- Noise by steps ----
-@pytest.mark.verifies("ddpm.3")
-def test_the_linear_schedule_has_the_papers_values_and_adds_as_much_noise_for_other_numbers_of_steps():
-    betas = linear_betas(1000)
-    np.testing.assert_allclose(betas[[0, 1, -1]], [1e-4, 1e-4 + 0.0199 / 999, 0.02])
-    assert abs(np.prod(1 - betas) - 4.04e-5) < 0.01e-5  # what the paper calls near to pure noise
-    for steps in (50, 250, 4000):
-        np.testing.assert_allclose(np.sum(linear_betas(steps)), 10.05, rtol=1e-9)
-
-
-@pytest.mark.verifies("ddpm.4")
-@pytest.mark.parametrize("steps", [5, 1000])
-def test_the_cosine_schedule_leaves_a_squared_cosine_of_the_data(steps):
-    betas, t = cosine_betas(steps), np.arange(1, steps + 1)
-    f = lambda t: np.cos((t / steps + 0.008) / 1.008 * np.pi / 2) ** 2
-    assert betas[-1] == 0.999 and np.all(betas[:-1] < 0.999)
-    np.testing.assert_allclose(np.cumprod(1 - betas)[:-1], (f(t) / f(0))[:-1], rtol=1e-9)
-    if steps == 1000:
-        np.testing.assert_allclose(betas[0], 4.128e-5, rtol=1e-3)
-
-
-@pytest.mark.verifies("ddpm.1", "ddpm.2")
-def test_noise_in_steps_is_noise_at_once():
-    betas = np.array([0.1, 0.5, 0.3, 0.9])
-    a, sigma = signal_and_noise(betas)
-    gain, variance = 1.0, 0.0
-    assert (a[0], sigma[0]) == (1, 0)
-    for t, beta in enumerate(betas, start=1):
-        gain, variance = np.sqrt(1 - beta) * gain, (1 - beta) * variance + beta
-        np.testing.assert_allclose([a[t], sigma[t] ** 2], [gain, variance], rtol=1e-12)
-    x0, eps = np.random.default_rng(0).standard_normal((2, 5, 3))
-    np.testing.assert_allclose(noised(x0, eps, a[2], sigma[2]), np.sqrt(0.45) * x0 + np.sqrt(0.55) * eps)
-
-
-@pytest.mark.verifies("ddpm.5")
-@pytest.mark.parametrize(("t", "s"), [(4, 3), (4, 1), (2, 1), (3, 0), (1, 0)])
-def test_the_way_back_is_bayes_rule(t, s):
-    betas = np.array([0.1, 0.5, 0.3, 0.6])
-    a, sigma = signal_and_noise(betas)
-    x0, x_t = np.random.default_rng(0).standard_normal((2, 5, 3))
-    mean, variance = posterior(x_t, x0, a, sigma, t, s)
-    if s == 0:
-        np.testing.assert_allclose(mean, x0, rtol=1e-12)
-        assert variance == 0
-        return
-    left = np.prod(1 - betas[s:t])  # x_t = √left x_s + noise of variance 1 − left, and x_s ~ N(a_s x₀, σ_s²) before x_t is seen
-    precision = left / (1 - left) + 1 / np.prod(sigma[s]) ** 2
-    want = (np.sqrt(left) * x_t / (1 - left) + np.sqrt(np.prod(1 - betas[:s])) * x0 / (1 - np.prod(1 - betas[:s]))) / precision
-    np.testing.assert_allclose(variance, 1 / precision, rtol=1e-12)
-    np.testing.assert_allclose(mean, want, rtol=1e-12)
-
-
-@pytest.mark.verifies("ddpm.6")
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_each_prediction_gives_the_others(prediction):
-    x0, eps = np.random.default_rng(0).standard_normal((2, 5, 3))
-    for a in (0.999, 0.6, 0.01):
-        sigma = np.sqrt(1 - a * a)
-        x_t = noised(x0, eps, a, sigma)
-        out = target(prediction, x0, eps, a, sigma)
-        np.testing.assert_allclose(clean(prediction, out, x_t, a, sigma), x0, rtol=1e-9)
-        np.testing.assert_allclose(noise_in(x_t, x0, a, sigma), eps, rtol=1e-9)
-    angle, h = np.arccos(0.6), 1e-6  # v is the velocity of x_t as a = cos and σ = sin of an angle turn
-    moved = [noised(x0, eps, np.cos(angle + d), np.sin(angle + d)) for d in (h, -h)]
-    np.testing.assert_allclose(target("v", x0, eps, 0.6, 0.8), (moved[0] - moved[1]) / (2 * h), rtol=1e-7)
-
-
 # ---- Terms of the bound ----
-@pytest.mark.verifies("ddpm.10")
+@pytest.mark.verifies("ddpm.4")
 def test_kl_is_the_expectation_of_the_log_ratio():
     nodes, weights = np.polynomial.hermite_e.hermegauss(9)  # exact for polynomials up to degree 17
     m, m2 = np.random.default_rng(0).standard_normal((2, 4, 3))
@@ -102,7 +27,7 @@ def test_kl_is_the_expectation_of_the_log_ratio():
         np.testing.assert_allclose(kl_normals(m, v, m2, v2), np.sum(ratio @ weights, axis=-1) / weights.sum(), rtol=1e-9)
 
 
-@pytest.mark.verifies("ddpm.11")
+@pytest.mark.verifies("ddpm.5")
 @pytest.mark.parametrize("levels", [2, 5, 256])
 def test_the_rounded_normal_sums_to_one_and_is_its_definition(levels):
     rng = np.random.default_rng(0)
@@ -120,3 +45,166 @@ def test_the_rounded_normal_sums_to_one_and_is_its_definition(levels):
     far = [log_cells(np.array([0.5]), np.array([m]), 0.01, 5) for m in (-8.5, 9.5)]
     np.testing.assert_allclose(far[0], far[1], rtol=1e-9)  # both tails, where Φ(u) − Φ(l) is 0 to every digit
     np.testing.assert_allclose(log_normal(x[:, None], mean[:1], 0.3), stats.norm.logpdf(x, mean[0], np.sqrt(0.3)))
+
+
+# ---- Gaussian data, x₀ ~ N(m, S): the best network is known, and with it every chain is linear ----
+@dataclass
+class Best:
+    """E[x₀|x_t] as what a network of this prediction says, for a schedule; `miss` makes it worse."""
+
+    mean: np.ndarray
+    cov: np.ndarray
+    betas: np.ndarray
+    prediction: str
+    miss: float = 0.0
+
+    def linear(self, t):
+        """(A, b) with x̂₀ = A x_t + b."""
+        a, sigma = (s[t] for s in signal_and_noise(self.betas))
+        gain = a * self.cov @ np.linalg.inv(a * a * self.cov + sigma**2 * np.eye(len(self.mean)))
+        gain = gain * (1 + self.miss)
+        return gain, self.mean - a * gain @ self.mean + self.miss
+
+    def __call__(self, x_t, time, y=None):
+        steps = np.unique(np.rint(time * len(self.betas)))
+        assert len(steps) == 1 and np.all(np.abs(time * len(self.betas) - steps) < 1e-6)
+        t = int(steps[0])
+        a, sigma = (s[t] for s in signal_and_noise(self.betas))
+        gain, shift = self.linear(t)
+        x0 = x_t @ gain.T + shift
+        return target(self.prediction, x0, (x_t - a * x0) / sigma, a, sigma)
+
+
+M, S = np.array([0.5, -1.0]), np.array([[0.8, 0.3], [0.3, 0.4]])
+CENTRE, SCALE = np.array([1.0, -2.0]), np.array([2.0, 0.5])
+
+
+def gaussian(prediction="v", betas=None, miss=0.0, variance="posterior"):
+    """A model of x = centre + scale x₀."""
+    betas = linear_betas(25) if betas is None else betas
+    return DDPM(Best(M, S, betas, prediction, miss), betas, CENTRE, SCALE, (2,), prediction, variance)
+
+
+def moments(model, times, eta=None):
+    """The exact mean and covariance of the chain's x₀: (mean, cov), each step x_s = B x_t + c + noise. eta None: the DDPM chain."""
+    a, sigma = signal_and_noise(model.betas)
+    d = len(model.shift)
+    mean, cov = np.zeros(d), np.eye(d)
+    for t, s in itertools.pairwise(times):
+        gain, b = model.network.linear(t)
+        beta = 1 - a[t] ** 2 / a[s] ** 2
+        variance = beta * sigma[s] ** 2 / sigma[t] ** 2
+        if eta is None:
+            first, second = a[s] * beta / sigma[t] ** 2, a[t] / a[s] * sigma[s] ** 2 / sigma[t] ** 2
+            variance = beta * (s > 0) if model.variance == "forward" else variance
+        else:
+            variance *= eta**2
+            second = np.sqrt(sigma[s] ** 2 - variance) / sigma[t]
+            first = a[s] - second * a[t]
+        step = first * gain + second * np.eye(d)
+        mean, cov = step @ mean + first * b, step @ cov @ step.T + variance * np.eye(d)
+    return mean, cov
+
+
+@pytest.mark.verifies("ddpm.2", "ddpm.6")
+@pytest.mark.parametrize(
+    ("sampler", "eta", "steps"), [("ddpm", 0, None), ("ddpm", 0, 7), ("ddim", 0, None), ("ddim", 0.6, 7), ("ddim", 1, 10)]
+)
+@pytest.mark.parametrize(("prediction", "variance"), [("eps", "posterior"), ("x0", "forward"), ("v", "posterior")])
+def test_samples_have_the_moments_of_their_linear_chain(sampler, eta, steps, prediction, variance):
+    model, n = gaussian(prediction, variance=variance), 20_000
+    x, trace = model.sample(n, np.random.default_rng(1), sampler, steps=steps, eta=eta, trace=True)
+    assert len(trace) == (steps or 25) + 1
+    np.testing.assert_array_equal(trace[-1], x)
+    times = model.times(steps)
+    assert times[0] == 25 and times[-1] == 0 and len(set(times)) == len(trace)
+    mean, cov = moments(model, times, None if sampler == "ddpm" else eta)
+    z = np.linalg.solve(np.linalg.cholesky(cov), ((x - CENTRE) / SCALE - mean).T)  # standard normal
+    assert np.all(np.abs(z.mean(1)) < Z / n**0.5)
+    second = z @ z.T / n - np.eye(2)
+    assert np.all(np.abs(second) < Z * np.array([[2, 1], [1, 2]]) ** 0.5 / n**0.5)
+    begin = (trace[0] - CENTRE) / SCALE
+    assert np.all(np.abs(begin.mean(0)) < Z / n**0.5) and np.all(np.abs(begin.var(0) - 1) < Z * (2 / n) ** 0.5)
+
+
+@pytest.mark.verifies("ddpm.2")
+@pytest.mark.parametrize("variance", ["posterior", "forward"])
+def test_with_many_steps_the_chain_gives_the_data(variance):
+    errors = []
+    for steps in (100, 400):
+        model = gaussian(betas=cosine_betas(steps), variance=variance)
+        mean, cov = moments(model, model.times(None))
+        errors.append(max(np.max(np.abs(mean - M)), np.max(np.abs(cov - S))))
+    assert errors[0] < 0.05 and errors[1] < 0.3 * errors[0]
+
+
+@pytest.mark.verifies("ddpm.6")
+@pytest.mark.parametrize("steps", [None, 6])
+def test_ddim_with_eta_1_is_ddpm_and_with_0_has_no_noise(steps):
+    model = gaussian("eps")
+    chains = [model.sample(5, np.random.default_rng(0), s, steps=steps, eta=1.0, trace=True)[1] for s in ("ddpm", "ddim")]
+    np.testing.assert_allclose(*chains, rtol=1e-9)
+    x_t = np.random.default_rng(1).standard_normal((5, 2))
+    still = [model.step(x_t, 20, 10, np.random.default_rng(seed), "ddim") for seed in (0, 1)]
+    np.testing.assert_array_equal(*still)
+    last = [model.step(x_t, 1, 0, np.random.default_rng(seed)) for seed in (0, 1)]
+    np.testing.assert_array_equal(*last)
+    np.testing.assert_allclose(last[0], model.denoise(x_t, 1)[0])  # no noise in the last step
+    assert np.all(model.step(x_t, 2, 1, np.random.default_rng(0)) != model.step(x_t, 2, 1, np.random.default_rng(1)))
+
+
+# ---- The bound ----
+def expected_bound(model, x):
+    """E of the bound: its terms are quadratic in the noise, so that the mean over eps and −eps in each coordinate is exact."""
+    d, steps = x.shape[1], len(model.betas)
+    signs = [d**0.5 * sign * np.eye(d)[i] for i in range(d) for sign in (1, -1)]  # mean 0 and covariance I
+    return np.mean([model.elbo(x, np.broadcast_to(e, (steps, *x.shape))) for e in signs], axis=0)
+
+
+@pytest.mark.verifies("ddpm.3")
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("miss", [0.0, 0.05])
+@pytest.mark.parametrize("variance", ["posterior", "forward"])
+def test_the_bound_is_below_the_density_of_the_chain(prediction, miss, variance):
+    model = gaussian(prediction, miss=miss, variance=variance)
+    mean, cov = moments(model, model.times(None))  # the density's last step adds noise of variance β₁
+    law = stats.multivariate_normal(CENTRE + SCALE * mean, np.outer(SCALE, SCALE) * (cov + model.betas[0] * np.eye(2)))
+    x = law.rvs(50, random_state=0) * 1.5
+    gap = law.logpdf(x) - expected_bound(model, x)
+    assert np.all(gap > 0)
+
+
+@pytest.mark.verifies("ddpm.3")
+def test_the_bound_nears_the_exact_density_of_the_data_as_steps_grow():
+    law = stats.multivariate_normal(CENTRE + SCALE * M, np.outer(SCALE, SCALE) * S)
+    x, gaps = law.rvs(400, random_state=0), []
+    for steps in (50, 200, 800):
+        model = gaussian(betas=cosine_betas(steps), variance="forward")
+        gaps.append(np.mean(law.logpdf(x) - expected_bound(model, x)))
+    assert 0 < gaps[2] < 0.02 and gaps[2] < 0.5 * gaps[1] < 0.25 * gaps[0]
+    other = gaussian(betas=cosine_betas(800), variance="posterior")
+    assert 0.5 < np.mean(law.logpdf(x) - expected_bound(other, x)) < 1  # up to ½ nat a coordinate is lost
+
+
+@pytest.mark.verifies("ddpm.3", "ddpm.5")
+@pytest.mark.parametrize("variance", ["posterior", "forward"])
+def test_each_term_is_its_definition(variance):
+    model, rng = gaussian("x0", variance=variance), np.random.default_rng(0)
+    x, eps = rng.standard_normal((4, 2)), rng.standard_normal((25, 4, 2))
+    terms, x0 = model.elbo_terms(x, eps), (x - CENTRE) / SCALE
+    a, sigma = signal_and_noise(model.betas)
+    assert terms.shape == (26, 4)
+    np.testing.assert_allclose(model.elbo(x, eps), -terms.sum(0))
+    for t in range(1, 26):
+        gain, b = model.network.linear(t)
+        missed = (a[t] * x0 + sigma[t] * eps[t - 1]) @ gain.T + b - x0
+        if t == 1:
+            want = -stats.norm.logpdf(missed * SCALE, 0, np.sqrt(model.betas[0]) * SCALE).sum(1)
+        else:  # the KL is half the loss of signal-to-noise ratio times the squared error of x̂₀ (Kingma et al. 2021)
+            want = 0.5 * (a[t - 1] ** 2 / sigma[t - 1] ** 2 - a[t] ** 2 / sigma[t] ** 2) * np.sum(missed**2, axis=1)
+            if variance == "forward":
+                ratio = sigma[t - 1] ** 2 / sigma[t] ** 2  # β̃/β
+                want = ratio * want + (ratio - 1 - np.log(ratio))
+        np.testing.assert_allclose(terms[t - 1], want, rtol=1e-9)
+    prior = -stats.norm.entropy(0, sigma[25]) - stats.norm.logpdf(0) + 0.5 * (a[25] ** 2 * x0**2 + sigma[25] ** 2)
+    np.testing.assert_allclose(terms[25], prior.sum(1), rtol=1e-9)
