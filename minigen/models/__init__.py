@@ -5,6 +5,7 @@ from minigen.models.conditional_gan import ConditionalGAN
 from minigen.models.conditional_vae import ConditionalVAE
 from minigen.models.crf import CRF
 from minigen.models.dag import DAGPosterior
+from minigen.models.ddpm import DDPM
 from minigen.models.ebm import EBM
 from minigen.models.gan import GAN
 from minigen.models.glow import Glow
@@ -32,6 +33,7 @@ from minigen.models.wgan import WGAN
 
 __all__ = [
     "CRF",
+    "DDPM",
     "EBM",
     "GAN",
     "GMM",
