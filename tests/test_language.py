@@ -11,10 +11,10 @@ from scipy import special, stats
 
 from minigen import tree
 from minigen.autograd import grad
-from minigen.backend import to_device, to_host
 from minigen.models.language import RNNLanguageModel, TransformerLM, shifted, step_attention
 from minigen.models.levels import draw
 from minigen.optim import Adam, cosine
+from tests.levels import assert_same_there
 
 MODELS = ("rnn", "transformer", "reach 3")
 
@@ -168,15 +168,7 @@ def test_it_learns_to_copy(fit):
 def test_same_on_every_device_in_float32(name, device):
     rng = np.random.default_rng(0)
     model, k = untrained(name, 5, 3, rng, np.float32), rng.integers(3, size=(4, 5))
-    there, kt = to_device(model, device), to_device(k, device)
-    found = there.log_prob(kt)
-    assert type(found) is type(kt) and found.dtype == np.float32
-    np.testing.assert_allclose(to_host(found), model.log_prob(k), rtol=1e-5)
-    sample = there.sample(6, np.random.default_rng(3))
-    assert type(sample) is type(kt) and sample.dtype == np.int64
-    np.testing.assert_array_equal(to_host(sample), model.sample(6, np.random.default_rng(3)))
-    g = grad(lambda m: np.mean(m.log_prob(kt)))(there)
-    assert all(type(a) is type(kt) and a.dtype == np.float32 for a in tree.leaves(g))
+    assert_same_there(model, k, device, lambda m, k: m.log_prob(k))
 
 
 # ---- Bad input ----
@@ -213,6 +205,8 @@ def test_bad_sizes_are_named():
         lively("transformer", 3, 2).sample(1, rng, length=4)
     with pytest.raises(ValueError, match="n is 0"):
         lively("rnn", 3, 2).sample(0, rng)
+    with pytest.raises(ValueError, match="length is 0"):
+        lively("rnn", 3, 2).sample(1, rng, length=0)
     with pytest.raises(ValueError, match=r"known is bool of shape \(2,\)"):
         lively("rnn", 3, 2).fill(K, np.ones(2, bool), rng)
     with pytest.raises(TypeError, match="rng is 1"):

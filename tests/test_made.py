@@ -12,14 +12,14 @@ import pytest
 from scipy import special, stats
 
 from minigen import tree
-from minigen.autograd import grad, jacobian
-from minigen.backend import to_device, to_host
+from minigen.autograd import jacobian
 from minigen.families import FAMILIES
 from minigen.families.common import OfLevels, levels_of
 from minigen.metrics import bits_per_dim
 from minigen.models.made import MADE, masks
 from minigen.optim import Adam, cosine
 from minigen.testing import check_causal, check_gradients
+from tests.levels import assert_same_there
 
 ORDERS = {"in memory": np.arange(5), "backwards": np.arange(5)[::-1], "mixed": np.array([3, 0, 4, 1, 2])}
 
@@ -165,15 +165,7 @@ def test_same_on_every_device_in_float32(device):
     rng = np.random.default_rng(0)
     model = MADE.init(rng, (2, 2), 3, (9, 7), order=np.array([2, 0, 3, 1]))
     k = rng.integers(3, size=(5, 2, 2))
-    there, kt = to_device(model, device), to_device(k, device)
-    found = there.log_prob(kt)
-    assert type(found) is type(kt) and found.dtype == np.float32
-    np.testing.assert_allclose(to_host(found), model.log_prob(k), rtol=1e-5)
-    sample = there.sample(6, np.random.default_rng(3))
-    assert type(sample) is type(kt) and sample.dtype == np.int64
-    np.testing.assert_array_equal(to_host(sample), model.sample(6, np.random.default_rng(3)))
-    g = grad(lambda m: np.mean(m.loss(m.flat(kt))))(there)
-    assert all(type(a) is type(kt) and a.dtype == np.float32 for a in tree.leaves(g))
+    assert_same_there(model, k, device, lambda m, k: m.loss(m.flat(k)))
 
 
 # ---- Bad input ----

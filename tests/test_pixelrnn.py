@@ -10,12 +10,12 @@ import pytest
 from scipy import special, stats
 
 from minigen import tree
-from minigen.autograd import grad, jacobian
-from minigen.backend import to_device, to_host
+from minigen.autograd import jacobian
 from minigen.models.levels import draw, thermometer
 from minigen.models.pixelrnn import PixelRNN
 from minigen.optim import Adam, cosine
 from minigen.testing import check_causal, check_gradients
+from tests.levels import assert_same_there
 
 
 def lively(event, levels, seed=0, **settings):
@@ -125,15 +125,7 @@ def test_same_on_every_device_in_float32(device):
     rng = np.random.default_rng(0)
     model = PixelRNN.init(rng, (3, 2), 3, hidden=5, features=4)
     k = rng.integers(3, size=(5, 3, 2))
-    there, kt = to_device(model, device), to_device(k, device)
-    found = there.log_prob(kt)
-    assert type(found) is type(kt) and found.dtype == np.float32
-    np.testing.assert_allclose(to_host(found), model.log_prob(k), rtol=1e-5)
-    sample = there.sample(6, np.random.default_rng(3))
-    assert type(sample) is type(kt) and sample.dtype == np.int64
-    np.testing.assert_array_equal(to_host(sample), model.sample(6, np.random.default_rng(3)))
-    g = grad(lambda m: np.mean(m.loss(kt)))(there)
-    assert all(type(a) is type(kt) and a.dtype == np.float32 for a in tree.leaves(g))
+    assert_same_there(model, k, device)
 
 
 # ---- Bad input ----

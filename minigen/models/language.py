@@ -41,7 +41,7 @@ def shifted(k, levels):
     return np.concatenate([np.full_like(k[:, :1], levels, dtype=np.int64), k[:, :-1]], axis=1)
 
 
-# ---- What both models make of their logits ----
+# ---- What both models make of their logits: functions of a model, which are their methods ----
 def check_sequences(k, levels, longest=None):
     """Raise unless k holds integers 0 … levels − 1 in shape (n, T), T ≤ longest."""
     check_levels(k, levels)
@@ -56,8 +56,25 @@ def conditionals(model, k):
     return log_softmax_at(logits, one_hot(k, model.levels, logits))  # (1)
 
 
-def draw_unknown(model, k, known, rng):
-    """k with the symbols that are not known drawn one by one."""
+def log_prob(model, k):
+    """log p(k), exact, (n,) nats."""
+    return np.sum(conditionals(model, k), axis=1)  # (1)
+
+
+def sample(model, n, rng, length=None):
+    """k ~ p(k), integers (n, length); by default as long as those of the training."""
+    length = model.length if length is None else length
+    check_count("n", n)
+    check_count("length", length)
+    k = np.zeros_like(model.head.bias, shape=(n, length), dtype=np.int64)
+    return fill(model, k, k > 0, rng)
+
+
+def fill(model, k, known, rng):
+    """k with the symbols that are not `known` (booleans, of the shape of k or of one sequence) drawn, each given all before it.
+
+    With a known beginning that is a continuation. What is known of later symbols is kept, but earlier ones are drawn without it.
+    """
     check_rng(rng)
     k, known = start(k, known, k.shape[1:])
     check_sequences(k, model.levels, model.longest)
@@ -67,14 +84,6 @@ def draw_unknown(model, k, known, rng):
         symbol = np.where(known[:, t], k[:, t], draw(logits, rng))
         k[:, t] = symbol
     return k
-
-
-def unknown(model, n, length):
-    """(k, known) of n sequences of which nothing is known."""
-    check_count("n", n)
-    check_count("length", length)
-    k = np.zeros_like(model.head.bias, shape=(n, length), dtype=np.int64)
-    return k, k > 0
 
 
 def train(model, k, rng, steps, batch_size, optimizer, training):
@@ -122,24 +131,7 @@ class RNNLanguageModel:
         state = self.lstm.step(self.embedding(symbol), state)
         return self.head(state[0]), state  # (2)
 
-    def conditionals(self, k):
-        """log p(kₜ | k₀ … kₜ₋₁), (n, T) nats, for integers k (n, T)."""
-        return conditionals(self, k)
-
-    def log_prob(self, k):
-        """log p(k), exact, (n,) nats."""
-        return np.sum(conditionals(self, k), axis=1)  # (1)
-
-    def sample(self, n, rng, length=None):
-        """k ~ p(k), integers (n, length); by default as long as those of the training."""
-        return draw_unknown(self, *unknown(self, n, length or self.length), rng)
-
-    def fill(self, k, known, rng):
-        """k with the symbols that are not `known` (booleans, of the shape of k or of one sequence) drawn, each given all before it.
-
-        With a known beginning that is a continuation. What is known of later symbols is kept, but earlier ones are drawn without it.
-        """
-        return draw_unknown(self, k, known, rng)
+    conditionals, log_prob, sample, fill = conditionals, log_prob, sample, fill
 
     @classmethod
     def fit(
@@ -228,24 +220,7 @@ class TransformerLM:
             x = x + block.mlp(block.norms[1](x))
         return self.head(self.norm(x))[:, 0], (before, kept)
 
-    def conditionals(self, k):
-        """log p(kₜ | k₀ … kₜ₋₁), (n, T) nats, for integers k (n, T)."""
-        return conditionals(self, k)
-
-    def log_prob(self, k):
-        """log p(k), exact, (n,) nats."""
-        return np.sum(conditionals(self, k), axis=1)  # (1)
-
-    def sample(self, n, rng, length=None):
-        """k ~ p(k), integers (n, length); by default as long as those of the training."""
-        return draw_unknown(self, *unknown(self, n, length or self.length), rng)
-
-    def fill(self, k, known, rng):
-        """k with the symbols that are not `known` (booleans, of the shape of k or of one sequence) drawn, each given all before it.
-
-        With a known beginning that is a continuation. What is known of later symbols is kept, but earlier ones are drawn without it.
-        """
-        return draw_unknown(self, k, known, rng)
+    conditionals, log_prob, sample, fill = conditionals, log_prob, sample, fill
 
     @classmethod
     def fit(

@@ -25,6 +25,13 @@ def smallest(event, widths):
     return event[0] // factor, event[1] // factor
 
 
+def as_images(x, event, name):
+    """x (n, H, W, C) or (n, H·W·C) as (n, H, W, C); ValueError, which begins with the name, where that is not the event's shape."""
+    if math.prod(x.shape[1:]) != math.prod(event):
+        raise ValueError(f"{name}: x has shape {x.shape}; expected (n, {', '.join(map(str, event))})")
+    return np.reshape(x, (x.shape[0], *event))
+
+
 @dataclass
 class ConvEncoder:
     """Images (n, H, W, C), or flat ones (n, H·W·C), to vectors (n, out).
@@ -51,9 +58,7 @@ class ConvEncoder:
 
     def __call__(self, x):
         """(n, H, W, C) or (n, H·W·C) → (n, out)."""
-        if math.prod(x.shape[1:]) != math.prod(self.event):
-            raise ValueError(f"ConvEncoder: x has shape {x.shape}; expected (n, {', '.join(map(str, self.event))})")
-        h = np.reshape(x, (x.shape[0], *self.event))
+        h = as_images(x, self.event, "ConvEncoder")
         for conv in self.convs:
             h = self.activation(conv(h))
         return self.head(np.reshape(h, (x.shape[0], -1)))

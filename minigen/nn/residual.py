@@ -16,7 +16,7 @@ import numpy as np
 from minigen.functions import relu
 from minigen.nn.conv import Conv2d, ResBlock
 from minigen.nn.dense import Linear, gain
-from minigen.nn.images import smallest
+from minigen.nn.images import as_images, smallest
 
 
 @dataclass
@@ -45,9 +45,7 @@ class ResidualEncoder:
 
     def __call__(self, x):
         """(n, H, W, C) or (n, H·W·C) → (n, out)."""
-        if math.prod(x.shape[1:]) != math.prod(self.event):
-            raise ValueError(f"ResidualEncoder: x has shape {x.shape}; expected (n, {', '.join(map(str, self.event))})")
-        h = self.stem(np.reshape(x, (x.shape[0], *self.event)))
+        h = self.stem(as_images(x, self.event, "ResidualEncoder"))
         for block in self.blocks:
             h = block(h)
         return self.head(np.reshape(self.activation(h), (x.shape[0], -1)))
