@@ -13,7 +13,8 @@ FALSE_ALARM = 1e-6  # of a whole statistical check that is given right code
 class PropertyFailure(AssertionError):
     """A property that does not hold, told so that its first line alone says what is wrong.
 
-    `error` is the error of the expected value itself, `tolerance` the difference that the check would have accepted.
+    `error` is the error of the expected value itself, `tolerance` the difference that the check would have accepted; `smallest`
+    says that simpler inputs were tried, and did not fail. `replay` is Python that gives what is told as yours, or raises it again.
 
     >>> print(PropertyFailure("the KL is not negative", ref="vae.2", got=-0.5, want=0.0, oracle="its definition", replay="kl(0.0, 1.0)"))
     [vae.2] FAILED: the KL is not negative
@@ -32,6 +33,7 @@ class PropertyFailure(AssertionError):
     tolerance: float | None = None
     hint: str = ""
     replay: str = ""
+    smallest: bool = False
 
     def __str__(self):
         lines = [f"[{self.ref}] FAILED: {self.message}" if self.ref else f"FAILED: {self.message}"]
@@ -43,9 +45,10 @@ class PropertyFailure(AssertionError):
             note = f" ({self.oracle}{accuracy})" if self.oracle else ""
             values += f"   expected {show(self.want)}{note}{ratio(self.got, self.want)}"
         tolerance = f"{self.tolerance:.1e}" if self.tolerance is not None else ""
-        table = {"equation": self.equation, "at": self.inputs, "yours": values, "tolerance": tolerance}
+        where = "smallest counterexample" if self.smallest else "at"
+        table = {"equation": self.equation, where: self.inputs, "yours": values, "tolerance": tolerance}
         table |= {"hint": self.hint, "replay": self.replay}
-        return "\n".join(lines + [f"  {name:<10} {text}" for name, text in table.items() if text])
+        return "\n".join(lines + [f"  {name + '  ':<11}{text}" for name, text in table.items() if text])
 
 
 def show(value):
@@ -112,10 +115,24 @@ def shrunk(body, strategies, cases):
     try:
         quiet(given(st.tuples(*map(strategy, strategies)))(lambda values: body(*values)))()
     except PropertyFailure as failure:
-        plain = replace(failure)
+        plain = replace(failure, smallest=True)
     else:
         return
     raise plain
+
+
+def simplest(body, candidates, failure):
+    """The failure of the first candidate of which body(candidate) fails for the same reason; else the failure itself."""
+    for candidate in candidates:
+        try:
+            with np.errstate(all="ignore"):
+                body(candidate)
+        except PropertyFailure as simpler:
+            if simpler.message == failure.message:
+                return replace(simpler, smallest=True)
+        except Exception:  # of an input that was not asked for: it may be outside the domain
+            continue
+    return failure
 
 
 def require(holds, message, **fields):

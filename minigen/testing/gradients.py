@@ -5,6 +5,7 @@ size plus the error of the oracle there, so that a wrong entry is found though i
 """
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,7 +28,13 @@ def check_gradients(f, args, *, order=2, rtol=1e-6, entries=24, seed=0, ref=""):
     >>> check_gradients(lambda a, b: a @ np.tanh(b), (np.ones((2, 3)), np.arange(3.0)))
     """
     args = args if isinstance(args, tuple) else (args,)
-    check_order(f, args, leaf_names(f, args), order, 1, {"rtol": rtol, "entries": entries, "ref": ref}, seed)
+    try:
+        check_order(f, args, leaf_names(f, args), order, 1, {"rtol": rtol, "entries": entries, "ref": ref}, seed)
+    except PropertyFailure as failure:
+        found = replace(failure, replay=f"check_gradients(f, args, {order=}, {rtol=}, {entries=}, {seed=})")
+    else:
+        return
+    raise found
 
 
 def check_order(f, args, names, order, now, options, seed):

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigen.testing.densities import threshold
 from minigen.testing.differences import jacobians
-from minigen.testing.failure import evaluate, require, show
+from minigen.testing.failure import PropertyFailure, evaluate, require, show, simplest
 
 
 def estimate(side, repeats, rng):
@@ -74,24 +74,40 @@ def check_bijection(forward, inverse, x, *, rtol=1e-6, ref=""):
     """Raise PropertyFailure unless inverse undoes forward on rows x (n, D), both ways, and the log-determinants are right.
 
     forward(x) and inverse(y) return (value, logdet); logdet (n,) is compared with log |det| of the Jacobian by differences.
+    The failure is about a simpler row than those of x, where one fails too.
 
     >>> check_bijection(lambda x: (2 * x, np.full(len(x), np.log(4))), lambda y: (y / 2, np.full(len(y), -np.log(4))), np.ones((3, 2)))
     """
     x = np.array(x, dtype=float)
+    body = lambda rows: bijection(forward, inverse, rows, rtol, ref)
+    try:
+        body(x)
+    except PropertyFailure as failure:
+        found = failure
+    else:
+        return
+    rows = [np.zeros(x.shape[1:]), np.ones(x.shape[1:]), *(np.round(row, digits) for digits in range(3) for row in x[:3]), *x]
+    raise simplest(body, [row[None] for row in rows], found)
+
+
+def bijection(forward, inverse, x, rtol, ref):
+    """`check_bijection` of these rows."""
     y, logdet = evaluate_pair(forward, x, "forward", ref)
     back, inverse_logdet = evaluate_pair(inverse, y, "inverse", ref)
     forth, _ = evaluate_pair(forward, back, "forward", ref)
-    for message, equation, got, want in (
-        ("inverse undoes forward", "f⁻¹(f(x)) = x", back, x),
-        ("forward undoes inverse", "f(f⁻¹(y)) = y", forth, y),
-        ("the log-determinants of inverse and forward cancel", "log|det ∂x/∂y| = −log|det ∂y/∂x|", inverse_logdet, -logdet),
+    opposite = "log|det ∂x/∂y| = −log|det ∂y/∂x|"
+    for message, equation, got, want, replay in (
+        ("inverse undoes forward", "f⁻¹(f(x)) = x", back, x, "inverse(forward({})[0])[0]"),
+        ("forward undoes inverse", "f(f⁻¹(y)) = y", forth, y, "forward(inverse(forward({})[0])[0])[0]"),
+        ("the log-determinants of inverse and forward cancel", opposite, inverse_logdet, -logdet, "inverse(forward({})[0])[1]"),
     ):
-        close(message, equation, got, want, rtol * (1 + np.abs(want)), "round trip", ref)
+        close(message, equation, x, got, want, rtol * (1 + np.abs(want)), "round trip", replay, ref)
     jacobian, error = jacobians(lambda z: evaluate_pair(forward, z, "forward", ref)[0], x)
     sign, want = np.linalg.slogdet(jacobian)
     require(np.all(sign != 0), "the Jacobian is not singular", ref=ref)
     slack = rtol * (1 + np.abs(want)) + 10 * np.sum(error * np.abs(np.swapaxes(np.linalg.inv(jacobian), -1, -2)), axis=(-2, -1))
-    close("the log-determinant is that of the Jacobian", "logdet = log |det ∂f/∂x|", logdet, want, slack, "finite differences", ref)
+    message, equation = "the log-determinant is that of the Jacobian", "logdet = log |det ∂f/∂x|"
+    close(message, equation, x, logdet, want, slack, "finite differences", "forward({})[1]", ref)
 
 
 def evaluate_pair(f, x, name, ref):
@@ -100,11 +116,16 @@ def evaluate_pair(f, x, name, ref):
     return value, evaluate(lambda x: f(x)[1], x, f"logdet of {name}", x.shape[:1], ref=ref)
 
 
-def close(message, equation, got, want, slack, oracle, ref):
-    """Require got = want to within slack; report the worst entry."""
+def close(message, equation, x, got, want, slack, oracle, replay, ref):
+    """Require got = want to within slack; report the worst entry, and how to get it from the rows x."""
     i = np.unravel_index(np.argmax(np.abs(got - want) / slack), got.shape)
-    fields = {"got": float(got[i]), "want": float(want[i]), "tolerance": float(slack[i]), "oracle": oracle, "ref": ref}
-    require(np.abs(got[i] - want[i]) <= slack[i], message, equation=equation, inputs=f"row {i[0]}", **fields)
+    looks = {"the sign is turned": -want, "a logarithm is missing": np.exp(np.clip(want, None, 700))} if got.ndim == 1 else {}
+    wrong = np.any(np.abs(got - want) > slack)
+    hint = next((hint for hint, value in looks.items() if wrong and np.allclose(got, value, rtol=1e-6, atol=1e-6)), "")
+    place = f"{replay.format(f'np.array({x.tolist()})')}[{', '.join(map(str, i))}]" if x.size <= 24 else ""
+    fields = {"got": float(got[i]), "want": float(want[i]), "tolerance": float(slack[i]), "oracle": oracle, "hint": hint, "ref": ref}
+    at = f"x = {show(x[i[0]])}" + (f", coordinate {i[1]}" if len(i) > 1 else "")
+    require(not wrong, message, equation=equation, inputs=at, replay=place, **fields)
 
 
 def rotation(dim):
