@@ -3,6 +3,7 @@
 from minigen.models.autoencoder import Autoencoder
 from minigen.models.conditional_gan import ConditionalGAN
 from minigen.models.conditional_vae import ConditionalVAE
+from minigen.models.continuous_flow import ContinuousFlow
 from minigen.models.crf import CRF
 from minigen.models.dag import DAGPosterior
 from minigen.models.ddpm import DDPM
@@ -52,6 +53,7 @@ __all__ = [
     "Autoencoder",
     "ConditionalGAN",
     "ConditionalVAE",
+    "ContinuousFlow",
     "DAGPosterior",
     "Glow",
     "KMeans",

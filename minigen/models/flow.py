@@ -112,6 +112,10 @@ class Flow:
         """log p(x), exact, (n,) nats."""
         return self.density(self.checked(x))
 
+    def loss(self, x, rng):
+        """What training makes small, (n,): −log p(x); some flows estimate it with noise."""
+        return -self.density(x)
+
     def encode(self, x):
         """f(x), (n, D)."""
         return self.forward(self.checked(x))[0]
@@ -154,7 +158,7 @@ class Flow:
             if hasattr(layer, "begin"):  # some layers start from the first data that they see
                 layer.begin(h)
             h, _ = layer.forward(h)
-        loss = lambda model, x, rng: -model.density(spread(x, rng))
+        loss = lambda model, x, rng: model.loss(spread(x, rng), rng)
         return minimise(loss, model, x, rng=rng, steps=steps, batch_size=batch_size, optimizer=optimizer or Adam(1e-3), **training)[0]
 
 
