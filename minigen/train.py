@@ -22,6 +22,7 @@ import numpy as np
 from minigen.autograd import linearise
 from minigen.backend import array_module, keep_memory, to_host
 from minigen.optim import Adam, clip_by_global_norm
+from minigen.progress import reporter
 from minigen.saving import load, save
 from minigen.tree import map_nodes, named_arrays, ravel
 
@@ -118,34 +119,6 @@ def deferred_interrupt():
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, old)
-
-
-@contextmanager
-def reporter(progress, start, steps):
-    """Yields report(t, loss) for steps with a loss or without: a bar with steps/s and the loss on a terminal, elsewhere ten plain lines."""
-    label = progress if isinstance(progress, str) else "train"
-    if not progress:
-        yield lambda t, loss=None: None
-    elif sys.stderr.isatty():
-        from tqdm import tqdm
-
-        with tqdm(total=steps, initial=start, desc=label, unit="step", dynamic_ncols=True) as bar:
-
-            def report(t, loss=None):
-                if loss is not None:
-                    bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
-                bar.update(t - bar.n)
-
-            yield report
-    else:
-        began, marks = time.perf_counter(), {steps * k // 10 for k in range(1, 11)}
-
-        def report(t, loss=None):
-            if t in marks:
-                speed, shown = (t - start) / (time.perf_counter() - began), "" if loss is None else f", loss {loss:.4g}"
-                print(f"{label}: step {t}/{steps}, {speed:.0f} steps/s{shown}", file=sys.stderr, flush=True)
-
-        yield report
 
 
 def run(

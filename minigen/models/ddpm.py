@@ -47,7 +47,8 @@ from minigen.models.noising import (
 )
 from minigen.nn import TimedMLP
 from minigen.optim import EMA, Adam, cosine
-from minigen.train import minimise, reporter
+from minigen.progress import shown
+from minigen.train import minimise
 from minigen.tree import map_nodes
 
 SAMPLERS, VARIANCES = ("ddpm", "ddim"), ("posterior", "forward")
@@ -217,7 +218,7 @@ class DDPM:
             raise ValueError(f"steps is {steps}; expected at most T = {total}")
         return [i * total // (steps or total) for i in range(steps or total, -1, -1)]
 
-    def sample(self, n, rng, sampler="ddpm", steps=None, eta=0.0, y=None, guidance=0.0, trace=False, progress=False):
+    def sample(self, n, rng, sampler="ddpm", steps=None, eta=0.0, y=None, guidance=0.0, trace=False, progress=True):
         """x (n, *event), by all T steps or by fewer; eta is for "ddim". With labels y (n,) from p(x|y), guided by w = guidance.
 
         With trace=True, (x, every x_t (steps + 1, n, *event), from noise to data and in its units).
@@ -231,11 +232,9 @@ class DDPM:
         times = self.times(steps)
         x = normal(rng, (n, self.shift.shape[0]), self.shift)
         states = [x]
-        with reporter(progress, 0, len(times) - 1) as report:
-            for i, (t, s) in enumerate(itertools.pairwise(times), start=1):
-                x = self.step(x, t, s, rng, sampler, eta, y, guidance)
-                states = [*states, x] if trace else states
-                report(i)
+        for t, s in shown(list(itertools.pairwise(times)), progress):
+            x = self.step(x, t, s, rng, sampler, eta, y, guidance)
+            states = [*states, x] if trace else states
         return (self.finished(x), np.stack([self.unflat(x) for x in states])) if trace else self.finished(x)
 
     def finished(self, x0):

@@ -42,6 +42,7 @@ from minigen.checks import check_count, check_data, check_rng
 from minigen.functions import silu
 from minigen.nn import MLP
 from minigen.optim import Adam, cosine
+from minigen.progress import shown
 from minigen.train import Learner, run
 
 
@@ -76,14 +77,14 @@ def mala_step(energy, state, eta, eps, u):
     return (np.where(move, y, x), np.where(accepted, e_y, e), np.where(move, s_y, s)), accepted
 
 
-def run_chains(energy, x, steps, eta, rng, adjust=True, keep=True):
+def run_chains(energy, x, steps, eta, rng, adjust=True, keep=True, progress=False):
     """Chains of so many steps from x (n, D): all draws (T, n, D), or the last alone with keep=False; MALA where adjust."""
     check_count("steps", steps)
     check_rng(rng)
     if not 0 < eta < math.inf:
         raise ValueError(f"eta is {eta}; expected a finite step > 0")
     state, draws, rate = (x, *energy_and_score(energy, x)), [], 0
-    for _ in range(steps):
+    for _ in shown(range(steps), progress):
         eps = normal(rng, x.shape, x)
         if adjust:
             state, accepted = mala_step(energy, state, eta, eps, uniform(rng, x.shape[:1], x))
@@ -172,17 +173,15 @@ class EBM:
         """n draws (n, D) of the Gaussian of (1): where chains begin."""
         return self.mean + self.std * normal(rng, (n, self.mean.shape[0]), self.mean)
 
-    def chains(self, n, rng, steps=500, eta=None, adjust=True):
-        """Chains: n of so many steps from the Gaussian, MALA where adjust. eta is 0.15 s by default."""
+    def chains(self, n, rng, steps=500, eta=None, adjust=True, keep=True, progress=True):
+        """Chains: n of so many steps from the Gaussian, MALA where adjust; all draws or the last alone. eta is 0.15 s by default."""
         check_count("n", n)
-        found = run_chains(self.flat_energy, self.start(n, rng), steps, eta or 0.15 * float(self.std), rng, adjust)
-        return Chains(np.reshape(found.draws, (steps, n, *self.event)), found.acceptance)
+        found = run_chains(self.flat_energy, self.start(n, rng), steps, eta or 0.15 * float(self.std), rng, adjust, keep, progress)
+        return Chains(np.reshape(found.draws, (-1, n, *self.event)), found.acceptance)
 
-    def sample(self, n, rng, steps=500, eta=None, adjust=True):
+    def sample(self, n, rng, steps=500, eta=None, adjust=True, progress=True):
         """The ends (n, *event) of n chains, which are p(x) but for what steps do not mix."""
-        check_count("n", n)
-        x = run_chains(self.flat_energy, self.start(n, rng), steps, eta or 0.15 * float(self.std), rng, adjust, keep=False).draws[0]
-        return np.reshape(x, (n, *self.event))
+        return self.chains(n, rng, steps, eta, adjust, False, progress).draws[0]
 
     @classmethod
     def fit(

@@ -33,6 +33,7 @@ from minigen.functions import softmax
 from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, start
 from minigen.nn import LSTM, Embedding, LayerNorm, Linear, TransformerBlock
 from minigen.optim import Adam, cosine, warmup
+from minigen.progress import shown
 from minigen.train import minimise
 
 
@@ -61,16 +62,16 @@ def log_prob(model, k):
     return np.sum(conditionals(model, k), axis=1)  # (1)
 
 
-def sample(model, n, rng, length=None):
+def sample(model, n, rng, length=None, progress=True):
     """k ~ p(k), integers (n, length); by default as long as those of the training."""
     length = model.length if length is None else length
     check_count("n", n)
     check_count("length", length)
     k = np.zeros_like(model.head.bias, shape=(n, length), dtype=np.int64)
-    return fill(model, k, k > 0, rng)
+    return fill(model, k, k > 0, rng, progress)
 
 
-def fill(model, k, known, rng):
+def fill(model, k, known, rng, progress=True):
     """k with the symbols that are not `known` (booleans, of the shape of k or of one sequence) drawn, each given all before it.
 
     With a known beginning that is a continuation. What is known of later symbols is kept, but earlier ones are drawn without it.
@@ -79,7 +80,7 @@ def fill(model, k, known, rng):
     k, known = start(k, known, k.shape[1:])
     check_sequences(k, model.levels, model.longest)
     state, symbol = model.begin(k.shape[0]), shifted(k, model.levels)[:, 0]
-    for t in range(k.shape[1]):
+    for t in shown(range(k.shape[1]), progress):
         logits, state = model.step(symbol, state, t)
         symbol = np.where(known[:, t], k[:, t], draw(logits, rng))
         k[:, t] = symbol

@@ -31,6 +31,7 @@ from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, s
 from minigen.nn import MaskedLinear, degree_mask
 from minigen.nn.dense import gain
 from minigen.optim import Adam, cosine
+from minigen.progress import shown
 from minigen.train import minimise
 
 
@@ -106,13 +107,13 @@ class MADE:
         """log p(k), exact, (n,) nats."""
         return -self.loss(self.flat(k))
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, progress=True):
         """k ~ p(k), integers (n, *event)."""
         check_count("n", n)
         k = np.zeros_like(self.layers[0].bias, shape=(n, *self.event), dtype=np.int64)
-        return self.fill(k, k > 0, rng)
+        return self.fill(k, k > 0, rng, progress)
 
-    def fill(self, k, known, rng):
+    def fill(self, k, known, rng, progress=True):
         """k with the coordinates that are not `known` (booleans, of the shape of k or of one event) drawn in their order.
 
         Each is drawn given all before it. So if the known ones come first, this is a draw from p(unknown | known); what is known
@@ -122,7 +123,7 @@ class MADE:
         (k, known), shape = start(k, known, self.event), k.shape
         k = self.flat(k).copy()
         known = np.reshape(known, k.shape)
-        for j in np.argsort(self.order).tolist():
+        for j in shown(np.argsort(self.order).tolist(), progress):
             k[:, j] = np.where(known[:, j], k[:, j], draw(self.logits(self.inputs(k))[:, j], rng))
         return np.reshape(k, shape)
 

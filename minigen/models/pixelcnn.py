@@ -40,6 +40,7 @@ from minigen.functions import sigmoid, silu
 from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, start, thermometer
 from minigen.nn import Conv2d, Linear
 from minigen.optim import Adam, cosine
+from minigen.progress import shown
 from minigen.train import minimise
 
 
@@ -163,13 +164,13 @@ class PixelCNN:
         return -np.concatenate([self.loss(k[b], None if context is None else context[b]) for b in blocks])
 
     # ---- Sampling ----
-    def sample(self, n, rng, context=None):
+    def sample(self, n, rng, context=None, progress=True):
         """k ~ p(k), integers (n, *event)."""
         check_count("n", n)
         k = np.zeros_like(self.bias, shape=(n, *self.event), dtype=np.int64)
-        return self.fill(k, k > 0, rng, context)
+        return self.fill(k, k > 0, rng, context, progress)
 
-    def fill(self, k, known, rng, context=None):
+    def fill(self, k, known, rng, context=None, progress=True):
         """k with the pixels that are not `known` (booleans, of the shape of k or of one image) drawn in raster order.
 
         Each is drawn given all before it. So if the known ones come first, this is a draw from p(unknown | known); what is known
@@ -178,15 +179,15 @@ class PixelCNN:
         check_rng(rng)
         k, known = start(k, known, self.event)
         flat, context = self.flat(k, context)
-        return np.reshape(self.scan(flat, np.reshape(known, flat.shape), rng, context), k.shape)
+        return np.reshape(self.scan(flat, np.reshape(known, flat.shape), rng, context, progress), k.shape)
 
-    def scan(self, k, known, rng, context):
+    def scan(self, k, known, rng, context, progress):
         """Flat k with what is unknown drawn."""
         k, (n, height, width), like = k.copy(), k.shape, self.bias
         zeros = lambda *shape: np.zeros_like(like, shape=(n, *shape))
         told = [layer.told(context) for layer in self.layers]
         rows = [zeros(layer.down.weight.shape[0], width, layer.down.weight.shape[2]) for layer in self.layers]
-        for r in range(height):
+        for r in shown(range(height), progress):
             v, shares = thermometer(k[:, r - 1 : r], self.levels, like) if r else zeros(1, width, self.levels), []
             for i, layer in enumerate(self.layers):
                 rows[i] = slide(rows[i], v, 1)

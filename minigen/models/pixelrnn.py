@@ -25,6 +25,7 @@ from minigen.functions import silu
 from minigen.models.levels import check_levels, draw, log_softmax_at, one_hot, start, thermometer
 from minigen.nn import LSTM, Conv2d, Linear
 from minigen.optim import Adam, cosine
+from minigen.progress import shown
 from minigen.train import minimise
 
 
@@ -89,13 +90,13 @@ class PixelRNN:
         check_levels(k, self.levels, self.event)
         return -self.loss(k)
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, progress=True):
         """k ~ p(k), integers (n, H, W)."""
         check_count("n", n)
         k = np.zeros_like(self.bias, shape=(n, *self.event), dtype=np.int64)
-        return self.fill(k, k > 0, rng)
+        return self.fill(k, k > 0, rng, progress)
 
-    def fill(self, k, known, rng):
+    def fill(self, k, known, rng, progress=True):
         """k with the pixels that are not `known` (booleans, of the shape of k or of one image) drawn, each given all before it."""
         check_rng(rng)
         k, known = start(k, known, self.event)
@@ -103,7 +104,7 @@ class PixelRNN:
         (n, height, width), reach = k.shape, self.before.weight.shape[1]
         image = np.zeros_like(self.bias, shape=(n, height + reach, width + 2 * reach, self.levels))  # in a frame of zeros
         before, state = image[:, :1, :reach], self.lstm.start(image)
-        for r in range(height):
+        for r in shown(range(height), progress):
             for c in range(width):
                 above = image[:, r : r + reach, c : c + 2 * reach + 1]
                 state = self.lstm.step(self.features(above, before, self.place[r, c], 0, 0, 0)[:, 0, 0], state)  # (3)

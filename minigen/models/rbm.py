@@ -35,6 +35,7 @@ from minigen.backend import array_module, like, normal, uniform
 from minigen.checks import check_choice, check_columns, check_count, check_data, check_rng
 from minigen.functions import logsumexp, sigmoid, softplus
 from minigen.optim import Adam, cosine
+from minigen.progress import shown
 from minigen.train import Learner, run
 
 LARGEST = 20  # units of the smaller layer whose states are enumerated
@@ -120,9 +121,9 @@ class RBM:
         """P(v = 1 | h), (n, D)."""
         return sigmoid(h @ self.weight.T + self.visible)  # (4)
 
-    def gibbs(self, v, rng, sweeps=1):
+    def gibbs(self, v, rng, sweeps=1, progress=False):
         """v (n, D) after so many sweeps v → h → v."""
-        for _ in range(sweeps):
+        for _ in shown(range(sweeps), progress):
             v = bernoulli(self.visible_given(bernoulli(self.hidden_given(v), rng)), rng)
         return v
 
@@ -157,12 +158,12 @@ class RBM:
         smaller = states[draw_rows(-machine.free_energy(states), n, rng)]
         return smaller if self.visible.shape[0] <= self.hidden.shape[0] else bernoulli(self.visible_given(smaller), rng)
 
-    def sample(self, n, rng, sweeps=1000):
+    def sample(self, n, rng, sweeps=1000, progress=True):
         """(n, D): n chains of Gibbs sampling from v ~ Bernoulli(½), independent of each other, and p(v) but for what sweeps do not mix."""
         check_count("n", n)
         check_rng(rng)
         start = uniform(rng, (n, self.visible.shape[0]), self.visible)
-        return self.gibbs((start < 0.5).astype(start.dtype), rng, sweeps)
+        return self.gibbs((start < 0.5).astype(start.dtype), rng, sweeps, progress)
 
     @classmethod
     def fit(cls, x, *, rng, hidden=64, method="pcd", k=1, steps=2000, batch_size=64, optimizer=None, **training):

@@ -158,11 +158,11 @@ class VQVAE:
         log_p = -k[0].size * math.log(self.codebook.codewords.shape[0]) if self.prior is None else self.prior.log_prob(k)
         return log_likelihood(x, self.decode(k), self.variance) + log_p  # (4)
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, progress=True):
         """n images x̂ (n, H, W, C) of codes drawn from the prior, without the noise τ. Raises ValueError where there is no prior."""
         if self.prior is None:
             raise ValueError("the model has no prior to draw codes from: see with_prior")
-        return self.decode(self.prior.sample(n, rng))
+        return self.decode(self.prior.sample(n, rng, progress=progress))
 
     def with_prior(self, x, *, rng, **settings):
         """The model with a PixelCNN fitted to the codes of images x; the settings are those of `PixelCNN.fit`."""

@@ -126,16 +126,16 @@ class VQVAE2:
         codes = self.encode(x)
         return log_likelihood(x, self.decode(codes), self.variance) + self.log_prior(codes)  # (5)
 
-    def draw_bottom(self, top, rng):
+    def draw_bottom(self, top, rng, progress=True):
         """Codes of the bottom (n, h, w) from their prior, given codes of the top."""
-        return self.bottom_prior.sample(top.shape[0], rng, self.context(top))
+        return self.bottom_prior.sample(top.shape[0], rng, self.context(top), progress)
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, progress=True):
         """n images x̂ (n, H, W, C) of codes drawn from the priors, top to bottom, without the noise τ. ValueError where there are none."""
         if self.top_prior is None:
             raise ValueError("the model has no priors to draw codes from: see with_prior")
-        top = self.top_prior.sample(n, rng)
-        return self.decode((top, self.draw_bottom(top, rng)))  # (4)
+        top = self.top_prior.sample(n, rng, progress=progress)
+        return self.decode((top, self.draw_bottom(top, rng, progress)))  # (4)
 
     def with_prior(self, x, *, rng, **settings):
         """The model with a PixelCNN for each level, fitted to the codes of images x; the settings are those of `PixelCNN.fit`."""
