@@ -8,6 +8,7 @@ from minigen.models.crf import CRF
 from minigen.models.dag import DAGPosterior
 from minigen.models.ddpm import DDPM
 from minigen.models.ebm import EBM
+from minigen.models.flow_matching import FlowMatching
 from minigen.models.gan import GAN
 from minigen.models.glow import Glow
 from minigen.models.gmm import GMM
@@ -55,6 +56,7 @@ __all__ = [
     "ConditionalVAE",
     "ContinuousFlow",
     "DAGPosterior",
+    "FlowMatching",
     "Glow",
     "KMeans",
     "MixtureMeans",

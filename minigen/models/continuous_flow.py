@@ -20,8 +20,8 @@ slopes f at the start, twice in the middle and at the end,
 
 The likelihood is exact but for these steps. Training at a fixed number of them finds velocities whose steps err in its favour, and
 then a "likelihood" far above the data's entropy; so `log_prob` doubles the steps until each datum's is known to 10⁻³ nats, with the exact
-trace, and training holds the paths straight (Finlay, Jacobsen, Nurbekyan & Oberman 2020, "How to Train Your Neural ODE"), with (4)
-where D is large:
+trace, and training, where (4) serves if D is large, holds the paths straight (Finlay, Jacobsen, Nurbekyan & Oberman 2020, "How to Train
+Your Neural ODE"):
 
     L = −log p(x) + λ ∫₀¹ ‖v(x(t), t)‖² dt                                                                (6)
 """

@@ -153,11 +153,8 @@ class Flow:
         model.mean, model.std = np.mean(y, axis=0), np.std(y, axis=0)
         if not bool(np.all(model.std > 0)):
             raise ValueError("x has coordinates that never change, which have no density; expected dequantised data, or without them")
-        h, _ = model.to_line(first)
-        for layer in model.layers:
-            if hasattr(layer, "begin"):  # some layers start from the first data that they see
-                layer.begin(h)
-            h, _ = layer.forward(h)
+        if hasattr(model.layers[0], "begin"):  # as for the scales of Glow, whose norms start from the first data that they see
+            model.layers[0].begin(model.to_line(first)[0])
         loss = lambda model, x, rng: model.loss(spread(x, rng), rng)
         return minimise(loss, model, x, rng=rng, steps=steps, batch_size=batch_size, optimizer=optimizer or Adam(1e-3), **training)[0]
 
