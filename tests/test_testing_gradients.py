@@ -1,6 +1,5 @@
-"""The checks of derivatives accept what is right and reject named mistakes: gradients, pullbacks, adjoints, scores."""
+"""What the check of gradients accepts, how it names the place, what it refuses to judge; and the numerical derivatives beneath it."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,16 +8,10 @@ import pytest
 from minigen.autograd import primitive, stop_gradient, vjp_of
 from minigen.backend import to_device
 from minigen.functions import softmax
-from minigen.testing import (
-    check_adjoint,
-    check_gradients,
-    check_score,
-    check_vjp,
-)
+from minigen.testing import check_gradients
 from minigen.testing.differences import along
 from tests.rejections import rejects
 
-INF, LOG_2PI = np.inf, math.log(2 * math.pi)
 RNG = np.random.default_rng(0)
 
 
@@ -26,45 +19,6 @@ RNG = np.random.default_rng(0)
 class Layer:
     weight: np.ndarray
     bias: np.ndarray
-
-
-@primitive
-def cube(x):
-    return x**3
-
-
-CUBE_MISTAKES = {
-    "right": (lambda g, y, x: 3 * g * x * x, None),
-    "sign": (lambda g, y, x: -3 * g * x * x, "first derivative by x"),
-    "a part in a hundred thousand": (lambda g, y, x: 3.00003 * g * x * x, "first derivative by x"),
-    "a tiny amount": (lambda g, y, x: 3 * g * x * x + 1e-9, "first derivative by x"),
-    "nothing": (lambda g, y, x: 0 * g, "first derivative by x"),
-    "one entry": (lambda g, y, x: 3 * g * x * x * (np.arange(3) != 1), r"first derivative by x .* \[1\]"),
-    "the cotangent is forgotten": (lambda g, y, x: 3 * x * x, "first derivative by x"),
-    "shape": (lambda g, y, x: np.sum(3 * g * x * x), "has the shape of x"),
-    "NaN": (lambda g, y, x: g * np.nan, "is finite"),
-    "the second order": (lambda g, y, x: 3 * g * stop_gradient(x * x), "second derivative by x"),
-    "the second order by the cotangent": (lambda g, y, x: 3 * stop_gradient(g) * x * x, "second derivative by ȳ"),
-}
-
-
-@pytest.mark.parametrize("name", CUBE_MISTAKES)
-def test_check_gradients(name):
-    rule, message = CUBE_MISTAKES[name]
-    vjp_of(cube, rule)
-    f = lambda x: cube(x)
-    args = (np.array([0.01, -1.0, 2.0]),)
-    if message is None:
-        check_gradients(f, args, order=3)
-    else:
-        rejects(message, check_gradients, f, args)
-    if name.startswith("the second order"):
-        check_gradients(f, args, order=1)
-
-
-def test_check_gradients_sees_an_error_in_the_last_of_many_entries():
-    vjp_of(cube, lambda g, y, x: 3 * g * x * x * (np.arange(1000) != 999))
-    rejects("first derivative", check_gradients, lambda x: cube(x), (RNG.standard_normal(1000),))
 
 
 def test_check_gradients_names_the_argument_and_the_index():
@@ -130,89 +84,6 @@ def test_check_gradients_compares_the_values_and_the_arguments():
     rejects("leave their arguments", check_gradients, careless, (np.ones(2),))
 
 
-MATRIX = lambda *shape: lambda rng: rng.standard_normal(shape)
-AFFINE = lambda x, w, b: x @ w + b
-BACKWARDS = {
-    "right": (lambda g, x, w, b: (g @ w.T, x.T @ g, g.sum(0)), None),
-    "the bias is not summed over the batch": (lambda g, x, w, b: (g @ w.T, x.T @ g, g), "gradient by b has the shape of b"),
-    "the mean instead of the sum": (lambda g, x, w, b: (g @ w.T, x.T @ g, g.mean(0)), "derivative by b"),
-    "a part in a million": (lambda g, x, w, b: (g @ w.T, x.T @ g * (1 + 3e-6), g.sum(0)), "derivative by w"),
-    "x and w are swapped": (lambda g, x, w, b: (x.T @ g, g @ w.T, g.sum(0)), "has the shape of x"),
-    "the cotangent is ignored": (lambda g, x, w, b: (np.ones_like(g) @ w.T, x.T @ g, g.sum(0)), "derivative by x"),
-    "a gradient is missing": (lambda g, x, w, b: (g @ w.T, x.T @ g), "one gradient for each input"),
-}
-
-
-@pytest.mark.parametrize("name", BACKWARDS)
-def test_check_vjp(name, cases):
-    backward, message = BACKWARDS[name]
-    strategies = [MATRIX(4, 2), MATRIX(2, 3), MATRIX(3)]
-    if message is None:
-        check_vjp(AFFINE, backward, strategies)
-        check_vjp(lambda x: np.tanh(x), lambda g, x: g * (1 - np.tanh(x) ** 2), [[np.zeros(2), np.ones(2)]])
-    else:
-        rejects(message, check_vjp, AFFINE, backward, strategies)
-
-
-def test_check_vjp_sees_a_changed_input():
-    def backward(g, x):
-        x += 1
-        return 2 * g
-
-    rejects("leave their inputs", check_vjp, lambda x: 2 * x, backward, [MATRIX(3)])
-
-
-def convolve(x):
-    return np.convolve(x, [1.0, 2.0, 3.0], mode="valid")
-
-
-ADJOINTS = {
-    "right": (convolve, lambda y: np.convolve(y, [3.0, 2.0, 1.0]), None),
-    "the kernel is not flipped": (convolve, lambda y: np.convolve(y, [1.0, 2.0, 3.0]), "Aᵀ is the adjoint of A"),
-    "shape": (convolve, lambda y: np.convolve(y, [3.0, 2.0, 1.0], mode="same"), "has the shape of x"),
-    "the inverse": (lambda x: 2 * x, lambda y: y / 2, "Aᵀ is the adjoint of A"),
-    "affine": (lambda x: x + 1, lambda y: y, "A is linear"),
-    "quadratic": (lambda x: x * x, lambda y: y, "A is linear"),
-    "one entry": (lambda x: x, lambda y: y * (np.arange(6) != 5), "Aᵀ is the adjoint of A"),
-    "a scatter that forgets repeats": (lambda x: x[[0, 0, 1]], lambda y: np.array([y[1], y[2], 0, 0, 0, 0]), "Aᵀ is the adjoint"),
-}
-
-
-@pytest.mark.parametrize("name", ADJOINTS)
-def test_check_adjoint(name):
-    A, At, message = ADJOINTS[name]
-    if message is None:
-        check_adjoint(A, At, (6,))
-        check_adjoint(lambda x: x.T, lambda y: y.T, (2, 3))
-    else:
-        rejects(message, check_adjoint, A, At, (6,))
-
-
-NORMAL_2D = lambda x: -0.5 * np.sum((x - [1, 2]) ** 2 / [4, 1], -1)
-SCORES = {
-    "right": (lambda x: -(x - [1, 2]) / [4, 1], None),
-    "sign": (lambda x: (x - [1, 2]) / [4, 1], "score is the gradient"),
-    "std for variance": (lambda x: -(x - [1, 2]) / [2, 1], "score is the gradient"),
-    "the mean is forgotten": (lambda x: -x / [4, 1], "score is the gradient"),
-    "a part in a hundred thousand": (lambda x: -(x - [1, 2]) / [4, 1] * 1.00001, "score is the gradient"),
-    "one small entry": (lambda x: -(x - [1, 2]) / [4, 1] * (1 + 0.01 * (x == np.min(x[:, 0]))), "score is the gradient"),
-    "shape": (lambda x: -np.sum((x - [1, 2]) / [4, 1], -1), "score returns shape"),
-    "NaN": (lambda x: x * np.nan, "never NaN"),
-}
-
-
-@pytest.mark.parametrize("name", SCORES)
-def test_check_score(name):
-    score, message = SCORES[name]
-    x = RNG.standard_normal((5, 2))
-    if message is None:
-        check_score(score, NORMAL_2D, x)
-        check_score(lambda x: -x, lambda x: -0.5 * x * x, np.array([-1.0, 0.0, 3.0]))
-    else:
-        failure = rejects(message, check_score, score, NORMAL_2D, x)
-        assert ("sign is turned" in failure.hint) == (name == "sign")
-
-
 def test_numerical_derivatives_state_their_error():
     """Also where f cancels inside, is flat, nearly constant, or so far out that its last digit is coarse."""
     functions = [
@@ -221,7 +92,7 @@ def test_numerical_derivatives_state_their_error():
         (lambda x: x - np.log1p(x), lambda x: x / (1 + x)), (lambda x: np.exp(-20 * x), lambda x: -20 * np.exp(-20 * x)),
     ]  # fmt: skip
     for f, slope in functions:
-        for x in np.concatenate([RNG.uniform(0.01, 3, 30), [1e-4, 1.0]])[:, None]:
+        for x in np.concatenate([np.linspace(0.01, 3, 200), [1e-4, 1.0, 1.90067563]])[:, None]:
             df, error = along(f, x, x)
             assert abs(df - x * slope(x)) <= 3 * error  # the checks allow ten times
             assert error <= 1e-7 * (1 + abs(x * slope(x)))

@@ -6,6 +6,7 @@ check needs pytest; with hypothesis installed, those that draw cases report the 
 
 from minigen.testing.causal import check_causal
 from minigen.testing.densities import check_density_normalises, check_sampler_matches
+from minigen.testing.diffusion import check_diffusion_marginals
 from minigen.testing.divergences import FAMILIES, Family, check_divergence, check_kl_closed_form
 from minigen.testing.failure import PropertyFailure, for_all, run_checks
 from minigen.testing.gradients import check_gradients
@@ -15,6 +16,7 @@ from minigen.testing.parametrize import parametrize_with_checks
 
 __all__ = [
     "FAMILIES", "Family", "PropertyFailure", "check_adjoint", "check_bijection", "check_bound", "check_causal",
-    "check_density_normalises", "check_divergence", "check_em", "check_gradients", "check_kl_closed_form",
-    "check_metric", "check_sampler_matches", "check_score", "check_vjp", "for_all", "parametrize_with_checks", "run_checks",
+    "check_density_normalises", "check_diffusion_marginals", "check_divergence", "check_em", "check_gradients",
+    "check_kl_closed_form", "check_metric", "check_sampler_matches", "check_score", "check_vjp", "for_all",
+    "parametrize_with_checks", "run_checks",
 ]  # fmt: skip

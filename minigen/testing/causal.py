@@ -5,7 +5,7 @@ import numpy as np
 from minigen.testing.failure import require, show
 
 
-def dependence(net, shape, features, seed, draws):
+def dependence(net, shape, features, seed, draws, ref):
     """depends[j, i]: whether output j of net changed, by whatever little, when input i was changed in any of the draws."""
     size, rng = int(np.prod(shape)), np.random.default_rng(seed)
     own, found = np.arange(size), np.zeros((size, size), bool)
@@ -16,8 +16,8 @@ def dependence(net, shape, features, seed, draws):
         # Two batches of one shape: rows at the same place go through the same arithmetic, so that equal means equal.
         before, after = (np.asarray(net(z.reshape(size, *shape, *features))) for z in (x, changed))
         right = before.shape[: 1 + len(shape)] == (size, *shape)
-        require(right, "net gives outputs for each coordinate", got=before.shape, want=(size, *shape, "…"))
-        require(np.all(np.isfinite(before)) and np.all(np.isfinite(after)), "net gives finite outputs")
+        require(right, "net gives outputs for each coordinate", got=before.shape, want=(size, *shape, "…"), ref=ref)
+        require(np.all(np.isfinite(before)) and np.all(np.isfinite(after)), "net gives finite outputs", ref=ref)
         found |= np.any((before != after).reshape(size, size, -1), axis=2).T
     return found
 
@@ -36,7 +36,7 @@ def check_causal(net, order, *, features=(), complete=False, draws=3, seed=0, re
     when = order.reshape(-1)
     if order.dtype.kind not in "iu" or not np.array_equal(np.sort(when), np.arange(when.size)):
         raise ValueError(f"order is {show(order)}; expected a permutation of the integers 0 … D − 1")
-    depends = dependence(net, order.shape, features, seed, draws)
+    depends = dependence(net, order.shape, features, seed, draws, ref)
     place = lambda i: tuple(int(v) for v in np.unravel_index(i, order.shape))
 
     def none(pairs, message, hint):

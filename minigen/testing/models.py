@@ -9,12 +9,12 @@ from minigen.testing.differences import jacobians
 from minigen.testing.failure import PropertyFailure, evaluate, require, show, simplest
 
 
-def estimate(side, repeats, rng):
+def estimate(side, repeats, rng, ref):
     """(mean, standard error) of a side of a bound: an array is exact; a function rng -> array is drawn `repeats` times."""
     if not callable(side):
         return np.asarray(side, dtype=float), 0.0
     draws = np.stack([np.asarray(side(rng), dtype=float) for _ in range(repeats)])
-    require(np.all(np.isfinite(draws)), "every draw of the bound is finite")
+    require(np.all(np.isfinite(draws)), "every draw of the bound is finite", ref=ref)
     return draws.mean(0), draws.std(0, ddof=1) / math.sqrt(repeats)
 
 
@@ -29,11 +29,11 @@ def check_bound(lower=None, truth=None, upper=None, *, tight=False, atol=1e-9, r
     if truth is None or (lower is None and upper is None):
         raise ValueError("check_bound: give truth, and lower or upper or both")
     rng = np.random.default_rng(seed)
-    exact, deviation = estimate(truth, repeats, rng)
+    exact, deviation = estimate(truth, repeats, rng, ref)
     for name, side, sign in (("lower", lower, 1), ("upper", upper, -1)):
         if side is None:
             continue
-        value, own = estimate(side, repeats, rng)
+        value, own = estimate(side, repeats, rng, ref)
         gap = np.atleast_1d(sign * (exact - value))
         slack = np.broadcast_to(atol * (1 + np.abs(exact)) + threshold(gap.size) * np.hypot(deviation, own), gap.shape)
         excess = np.abs(gap) - slack if tight else -gap - slack
