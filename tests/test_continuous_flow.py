@@ -99,6 +99,7 @@ def test_it_is_a_bijection_whose_density_integrates_to_one():
     z, logdet = flow.forward(x)
     np.testing.assert_allclose(flow.inverse(z)[0], x, atol=1e-3)
     np.testing.assert_allclose(flow.inverse(z)[1], -logdet, atol=3e-3)
+    np.testing.assert_allclose(flow.decode(z), flow.inverse(z)[0], atol=2e-3)
     side = np.linspace(-7, 7, 57)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     assert abs(np.sum(np.exp(flow.log_prob(grid))) * 0.25**2 - 1) < 2e-3
@@ -107,25 +108,24 @@ def test_it_is_a_bijection_whose_density_integrates_to_one():
 @pytest.mark.parametrize("d", [2, 6])
 @pytest.mark.verifies("continuous_flow.6")
 def test_the_loss_is_the_likelihood_and_the_price_of_the_path(d):
-    flow = lively(d, straight=0.3, ode_steps=40)
+    flow = lively(d, ode_steps=40)
     x = RNG.normal(size=(3, d))
     y, _ = flow.to_line(x)
     _, _, energy = transport(flow.layers[0].network, y, 1.0, 0.0, 40)
     n = 1 if d == 2 else 3000
-    losses = flow.loss(np.repeat(x, n, axis=0), np.random.default_rng(0)).reshape(3, n)
+    losses = flow.loss(np.repeat(x, n, axis=0), np.random.default_rng(0), 0.3).reshape(3, n)
     error = losses.std(axis=1) / np.sqrt(n)
     assert (error > 0).all() == (d == 6)  # few dimensions: no noise
     np.testing.assert_array_less(np.abs(losses.mean(axis=1) - (-flow.log_prob(x) + 0.3 * energy)), 5.1 * error + 1e-4)
-    flow.straight = 0.0
     if d == 2:
-        np.testing.assert_allclose(flow.loss(x, RNG), -flow.log_prob(x), atol=1e-4)
+        np.testing.assert_allclose(flow.loss(x, RNG, 0.0), -flow.log_prob(x), atol=1e-4)
         z, logdet = flow.forward(x)
         np.testing.assert_allclose(flow.log_prob(x), log_normal(z) + logdet)
 
 
 def test_gradients_go_through_the_solver_and_the_trace():
     flow, x = lively(ode_steps=2), RNG.normal(size=(3, 2))
-    check_gradients(lambda flow: flow.loss(x, None), (flow,), order=1, entries=2)
+    check_gradients(lambda flow: flow.loss(x, None, 0.1), (flow,), order=1, entries=2)
 
 
 def test_it_learns_moons_nearly_to_their_entropy():
@@ -149,8 +149,10 @@ def test_float32_on_every_array_library(device):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"straight": -1}, "straight is -1"), ({"ode_steps": 0}, "ode_steps is 0"), ({"event": (1,)}, r"event is \(1,\)")],
+    [({"ode_steps": 0}, "ode_steps is 0"), ({"event": (1,)}, r"event is \(1,\)")],
 )
 def test_what_is_wrong_is_named(settings, message):
     with pytest.raises(ValueError, match=message):
         ContinuousFlow.init(RNG, **{"event": (2,), **settings})
+    with pytest.raises(ValueError, match="straight is -1"):
+        ContinuousFlow.fit(np.eye(2), rng=RNG, straight=-1)

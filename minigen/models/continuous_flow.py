@@ -124,29 +124,33 @@ class ContinuousFlow(Flow):
     ((200,), (3, 2))
     """
 
-    straight: float = 0.05  # λ
-
     @classmethod
-    def init(cls, rng, event, width=64, blocks=2, ode_steps=6, straight=0.05, dtype=np.float32):
+    def init(cls, rng, event, width=64, blocks=2, ode_steps=6, dtype=np.float32):
         """A velocity that begins as 0, so that the flow begins as the identity; so many Runge–Kutta steps from end to end."""
         check_rng(rng)
         check_count("ode_steps", ode_steps)
-        if not straight >= 0:
-            raise ValueError(f"straight is {straight}; expected a weight λ ≥ 0")
         d = check_event(event, "in one dimension a spline does")
-        flow = cls.of([ODE(TimedMLP.init(rng, d, d, width, blocks, dtype=dtype), ode_steps)], event, dtype)
-        flow.straight = straight
-        return flow
+        return cls.of([ODE(TimedMLP.init(rng, d, d, width, blocks, dtype=dtype), ode_steps)], event, dtype)
 
-    def loss(self, x, rng):
+    def decode(self, z):
+        """The data (n, *event) of codes: no trace is needed."""
+        layer = self.layers[0]
+        velocity = lambda y, t: (layer.network(y[0], np.full_like(y[0], t, shape=y[0].shape[:1])),)
+        (y,) = runge_kutta(velocity, (z,), 0.0, 1.0, 8 * layer.steps)  # (1)
+        x, _ = self.from_line(y)
+        return np.reshape(x, (x.shape[0], *self.event))
+
+    def loss(self, x, rng, straight):
         """L (n,), at the number of steps of training; where D is large with an estimated trace, which is right on average."""
         (y, logdet), layer = self.to_line(x), self.layers[0]
         eps = None if y.shape[1] <= FEW else normal(rng, y.shape, y)
         z, step, energy = transport(layer.network, y, 1.0, 0.0, layer.steps, eps)
-        return -(log_normal(z) + logdet + step) + self.straight * energy  # (2) (6)
+        return -(log_normal(z) + logdet + step) + straight * energy  # (2) (6)
 
     @classmethod
     def fit(cls, x, *, rng, width=64, blocks=2, ode_steps=6, straight=0.05, steps=500, **settings):
-        """Train on x (n, *event). The settings (alpha, levels, batch_size …) are those of `Flow.trained`, which says what is raised."""
-        flow = cls.init(rng, x.shape[1:], width, blocks, ode_steps, straight, float_type(x))
-        return flow.trained(x, rng=rng, steps=steps, **settings)
+        """Train on x (n, *event) with λ = straight. The settings (alpha, levels …) are those of `Flow.trained`, which says what is raised."""
+        if not straight >= 0:
+            raise ValueError(f"straight is {straight}; expected a weight λ ≥ 0")
+        loss = lambda flow, x, rng: flow.loss(x, rng, straight)
+        return cls.init(rng, x.shape[1:], width, blocks, ode_steps, float_type(x)).trained(x, rng=rng, loss=loss, steps=steps, **settings)

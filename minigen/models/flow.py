@@ -112,10 +112,6 @@ class Flow:
         """log p(x), exact, (n,) nats."""
         return self.density(self.checked(x))
 
-    def loss(self, x, rng):
-        """What training makes small, (n,): −log p(x); some flows estimate it with noise."""
-        return -self.density(x)
-
     def encode(self, x):
         """f(x), (n, D)."""
         return self.forward(self.checked(x))[0]
@@ -131,12 +127,14 @@ class Flow:
         x = self.decode(normal(rng, (n, self.mean.shape[0]), leaves(self.layers)[0]))
         return x if self.alpha is None else np.clip(x, 0, 1)
 
-    def trained(self, x, *, rng, alpha=None, levels=None, steps=3000, batch_size=256, optimizer=None, **training):
+    def trained(
+        self, x, *, rng, alpha=None, levels=None, loss=None, steps=3000, batch_size=256, optimizer=None, **training,
+    ):  # fmt: skip
         """This flow, fitted by Adam to −log p of data x (n, *event): floats, in [0, 1] where alpha is given.
 
         With `levels` they are integers k in 0 … levels − 1 instead; the flow is one of x = (k + u)/levels, with other noise u in
-        every batch. `training` goes to `minimise`. Raises TypeError or ValueError for data or arguments that do not fit, as
-        constant coordinates.
+        every batch. `loss(model, x, rng)`, (n,), may stand for −log p. `training` goes to `minimise`. Raises TypeError or
+        ValueError for data or arguments that do not fit, as constant coordinates.
         """
         check_rng(rng)
         if levels is None:
@@ -155,8 +153,9 @@ class Flow:
             raise ValueError("x has coordinates that never change, which have no density; expected dequantised data, or without them")
         if hasattr(model.layers[0], "begin"):  # as for the scales of Glow, whose norms start from the first data that they see
             model.layers[0].begin(model.to_line(first)[0])
-        loss = lambda model, x, rng: model.loss(spread(x, rng), rng)
-        return minimise(loss, model, x, rng=rng, steps=steps, batch_size=batch_size, optimizer=optimizer or Adam(1e-3), **training)[0]
+        loss = loss or (lambda model, x, rng: -model.density(x))
+        of_batch, adam = lambda model, x, rng: loss(model, spread(x, rng), rng), optimizer or Adam(1e-3)
+        return minimise(of_batch, model, x, rng=rng, steps=steps, batch_size=batch_size, optimizer=adam, **training)[0]
 
 
 def float_type(x):

@@ -26,8 +26,8 @@ import numpy as np
 
 from minigen.backend import normal, uniform
 from minigen.checks import check_count, check_rng
-from minigen.models.continuous_flow import ODE
-from minigen.models.flow import Flow, float_type
+from minigen.models.continuous_flow import ODE, ContinuousFlow
+from minigen.models.flow import float_type
 from minigen.nn import TimedMLP
 
 
@@ -44,7 +44,7 @@ def gaussian_velocity(x, t, mean, covariance):
 
 
 @dataclass
-class FlowMatching(Flow):
+class FlowMatching(ContinuousFlow):
     """The model. Data has shape (n, *event), codes (n, D).
 
     >>> rng = np.random.default_rng(0)
@@ -76,4 +76,5 @@ class FlowMatching(Flow):
     @classmethod
     def fit(cls, x, *, rng, width=128, blocks=3, ode_steps=16, **settings):
         """Train on x (n, *event). The settings (alpha, levels, steps …) are those of `Flow.trained`, which says what is raised."""
-        return cls.init(rng, x.shape[1:], width, blocks, ode_steps, float_type(x)).trained(x, rng=rng, **settings)
+        flow = cls.init(rng, x.shape[1:], width, blocks, ode_steps, float_type(x))
+        return flow.trained(x, rng=rng, loss=lambda flow, x, rng: flow.loss(x, rng), **settings)
