@@ -105,6 +105,20 @@ def solve_triangular(a, b, lower=True):
     return importlib.import_module(home).solve_triangular(a, b, lower=lower)
 
 
+def eigenvalues_of_product(a, b):
+    """The eigenvalues of a b, ascending, for symmetric a and positive definite b (SciPy's own, at half the work; CuPy has none).
+
+    Raises LinAlgError where b is not positive definite.
+    """
+    if array_module(a, b) is np:
+        eigh = importlib.import_module("scipy.linalg").eigh
+        return eigh(a.T, b.T, type=2, eigvals_only=True, driver="gv", check_finite=False)  # transposed, they are in Fortran's order
+    factor = np.linalg.cholesky(b)
+    if not bool(np.all(np.isfinite(factor))):  # CuPy does not raise
+        raise np.linalg.LinAlgError("b is not positive definite")
+    return np.linalg.eigvalsh(factor.T @ a @ factor)
+
+
 def keep_memory():
     """Ask glibc to keep freed memory instead of returning it to the system, once, for training.
 

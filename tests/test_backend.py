@@ -16,7 +16,7 @@ import scipy.linalg
 
 import minigen
 from minigen import Tensor, backend, default_device, grad, to_device, to_host
-from minigen.backend import array_module, hurwitz_zeta, keep_memory, like, normal, solve_triangular, uniform
+from minigen.backend import array_module, eigenvalues_of_product, hurwitz_zeta, keep_memory, like, normal, solve_triangular, uniform
 from minigen.tree import named_arrays
 from tests import standin
 
@@ -201,6 +201,17 @@ def test_solve_triangular_reads_one_triangle(device, lower, columns):
     if lower:
         np.testing.assert_array_equal(to_host(solve_triangular(to_device(a, device), to_device(b, device))), to_host(x))
         np.testing.assert_allclose(to_host(x), scipy.linalg.solve_triangular(a, b, lower=True), rtol=1e-12)
+
+
+def test_eigenvalues_of_a_product(device):
+    rng = np.random.default_rng(0)
+    a, b = ((x + x.T) / 2 for x in rng.normal(size=(2, 5, 5)))
+    b = b @ b + np.eye(5)
+    found = eigenvalues_of_product(to_device(a, device), to_device(b, device))
+    assert type(found) is type(to_device(a, device))
+    np.testing.assert_allclose(to_host(found), np.sort(np.linalg.eigvals(a @ b).real), rtol=1e-12, atol=1e-12)
+    with pytest.raises(np.linalg.LinAlgError):
+        eigenvalues_of_product(to_device(b, device), to_device(-b, device))
 
 
 # Memory

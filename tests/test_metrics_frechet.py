@@ -14,7 +14,7 @@ from minigen.metrics import (
     frechet_distance_infinity,
     spatial_frechet_distance,
 )
-from minigen.metrics.frechet import nuclear_norm, square_root
+from minigen.metrics.frechet import nuclear_norm, square_root, trace_of_root
 
 SHAPES = [(60, 50, 4), (5, 7, 12), (9, 40, 9), (10, 6, 9), (40, 8, 9), (2, 2, 3), (300, 200, 1)]
 
@@ -147,6 +147,30 @@ def test_nuclear_norm_is_the_sum_of_singular_values(device, smallest, shape):
     assert float(nuclear_norm(to_device(m, device))) == pytest.approx(s.sum(), rel=1e-12)
 
 
+@pytest.mark.verifies("frechet.8")
+@pytest.mark.parametrize("smallest", [1.0, 1e-2, 1e-4, 1e-7, 0.0])
+@pytest.mark.parametrize("turned", [False, True])
+def test_trace_of_the_root_of_a_product(device, turned, smallest):
+    """tr (Q A Qᵀ Q B Qᵀ)^½ = Σ √(a b): also where large eigenvalues of one meet small ones of the other, and no digit of λ is left."""
+    rng = np.random.default_rng(0)
+    q, a = orthogonal(12, rng), np.geomspace(1, smallest, 12) if smallest else np.array([1.0] * 6 + [0.0] * 6)
+    b = a[::-1] if turned else 2 * a
+    got = trace_of_root(*to_device((q * a @ q.T, q * b @ q.T), device))
+    assert float(got) == pytest.approx(np.sum(np.sqrt(a * b)), abs=(1e-12 if smallest else 1e-7) * np.sum(a))
+
+
+@pytest.mark.verifies("frechet.8")
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_eigenvalues_are_used_while_their_error_is_small(monkeypatch, scale):
+    """Beyond, singular values decide; the unit of measurement does not."""
+    rng, real, calls = np.random.default_rng(0), np.linalg.svd, []
+    monkeypatch.setattr(np.linalg, "svd", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs))
+    for smallest, slow in ((0.5, 0), (0.05, 0), (1e-6, 1), (1e-9, 1)):
+        a, q, calls[:] = np.geomspace(scale, scale * smallest, 30), orthogonal(30, rng), []
+        assert float(trace_of_root(q * a @ q.T, q * a @ q.T)) == pytest.approx(a.sum(), rel=1e-13)
+        assert len(calls) == slow
+
+
 def test_well_conditioned_matrices_take_the_fast_road(monkeypatch):
     monkeypatch.setattr(np.linalg, "svd", None)
     assert frechet_distance(*samples((400, 300, 20))) > 0
@@ -190,7 +214,7 @@ def test_invariance(shape):
     assert frechet_distance(100 * x, 100 * y) == pytest.approx(1e4 * want, rel=1e-9)
 
 
-@pytest.mark.verifies("frechet.8")
+@pytest.mark.verifies("frechet.9")
 @pytest.mark.parametrize("n, d", [(100, 1), (30, 7)])
 def test_expectation_for_the_standard_normal_in_closed_form(device, n, d):
     assert expected_frechet_distance(to_device(np.eye(d), device), n) == pytest.approx((2 * d + d * (d + 1) / 2) / n, rel=1e-12)
@@ -198,7 +222,7 @@ def test_expectation_for_the_standard_normal_in_closed_form(device, n, d):
     assert expected_frechet_distance(degenerate, n) == pytest.approx((2 * d + d * (d + 1) / 2) / n, rel=1e-12)
 
 
-@pytest.mark.verifies("frechet.8")
+@pytest.mark.verifies("frechet.9")
 def test_expectation_between_draws_of_one_gaussian():
     """The mean of 400 distances; a false alarm has probability 1e-6. Terms of the second order are 1/n = 0.05 % of it."""
     n, spread = 2000, np.array([2.0, 1.0, 0.3])
@@ -274,7 +298,7 @@ def test_sets_on_different_devices(install_standin):
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
-@pytest.mark.verifies("frechet.9")
+@pytest.mark.verifies("frechet.10")
 def test_extrapolation_to_infinitely_many_samples(shift):
     # the truth is shift² D; with finite samples the distance is above it, for equal distributions by what is expected
     rng, d = np.random.default_rng(0), 4

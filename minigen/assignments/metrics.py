@@ -92,6 +92,7 @@ PROBLEMS = (
             Mistake("frobenius", "2 * root", "2 * np.sum((f1 @ f2.T) ** 2) ** 0.5", "singular values are to be added, not their squares"),
         ),
         ("tr Σ = Σ Fᵢⱼ² for FᵀF = Σ.", "`nuclear_norm` adds singular values."),
+        copies=("distance_of_covariances",),
     ),
     Problem(
         "manifold_scores",

@@ -12,19 +12,22 @@ Notation: samples xᵢ ∈ ℝᴰ, i = 1 … n, of mean μ and covariance Σ; �
     tr (Σ₁Σ₂)^½ = ‖F₁F₂ᵀ‖_*   for any F with FᵀF = Σ                                                     (5)
     F = X / √(n − 1), X the centred samples as rows, where n ≤ D; the Cholesky factor of Σ where n > D   (6)
     ‖M‖_* = Σᵢ √λᵢ(MMᵀ), at an error of about ε λ₁ Σᵢ 1/√λᵢ, with ε the machine epsilon                  (7)
+    ‖F₁F₂ᵀ‖_* = Σᵢ √λᵢ(Σ₁Σ₂), at an error of about ½ ε ‖Σ₁‖ ‖Σ₂‖ (Σᵢ 1/λᵢ)^½, in Frobenius norms          (8)
 
 d² is a squared distance: that of Wasserstein, with cost ‖x − y‖², between the two Gaussians. (5) holds because the squared
 singular values of F₁F₂ᵀ are the eigenvalues of F₁Σ₂F₁ᵀ, which but for zeros are those of Σ₁Σ₂. No root of an unsymmetric matrix
 is taken, and a singular Σ needs no special case. As F₁F₂ᵀ of a set with itself is symmetric with trace tr Σ, the distance of a
-set from itself is 0 to rounding. (7) is three times faster than singular values; it is used where its error cannot be seen.
+set from itself is 0 to rounding. (7) and (8) are three times faster than singular values, and (8) needs one factor, not two; they
+are used where their error cannot be seen. That of (8) is by Hoffman & Wielandt's inequality: if rounding moves a symmetric matrix
+by E, then Σᵢ δλᵢ² ≤ ‖E‖², so that Σᵢ |δ√λᵢ| ≤ ½ ‖E‖ (Σᵢ 1/λᵢ)^½.
 
 Samples of one Gaussian are not at distance 0. Where both sets have n, to first order in 1/n, with λ the eigenvalues of Σ,
 
-    E d² = [2 tr Σ + Σᵢⱼ λᵢλⱼ (1 + δᵢⱼ) / (λᵢ + λⱼ)] / n                                                 (8)
+    E d² = [2 tr Σ + Σᵢⱼ λᵢλⱼ (1 + δᵢⱼ) / (λᵢ + λⱼ)] / n                                                 (9)
 
 so that only distances with equal n can be compared, or their limits: with s samples of either set
 
-    E d²(s) = d²(∞) + c/s + O(1/s²)                                                                      (9)
+    E d²(s) = d²(∞) + c/s + O(1/s²)                                                                     (10)
 
 and a straight line through distances of subsets against 1/s, at 1/s = 0, is nearly unbiased (Chong & Forsyth 2020, "Effectively
 unbiased FID and Inception score and where to find them", where only the generated set is thinned).
@@ -39,7 +42,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend import array_module, eigenvalues_of_product
 from minigen.checks import as_floats, as_sample_pair, as_samples, check_rng
 from minigen.metrics.distances import moderate
 from minigen.metrics.likelihood import Estimate
@@ -127,6 +130,24 @@ def distance(mean1, f1, mean2, f2):
     return max(float(d), 0.0)
 
 
+def trace_of_root(cov1, cov2):
+    """tr (Σ₁Σ₂)^½ of covariances (D, D)."""
+    with contextlib.suppress(np.linalg.LinAlgError):  # where Σ₂ has no Cholesky factor
+        values = eigenvalues_of_product(cov1, cov2)
+        if bool(values[0] > 0):
+            total = np.sum(np.sqrt(values))  # (8)
+            error = np.finfo(values.dtype).eps / 2 * np.linalg.norm(cov1) * np.linalg.norm(cov2) * np.sqrt(np.sum(1 / values))
+            if bool(error < 1e-13 * total):
+                return total
+    return np.sum(np.linalg.svd(square_root(cov1) @ square_root(cov2).T, compute_uv=False))  # (5)
+
+
+def distance_of_covariances(mean1, cov1, mean2, cov2):
+    """d² as a Python float, from means (D,) and covariances (D, D)."""
+    d = np.sum((mean1 - mean2) ** 2) + np.trace(cov1) + np.trace(cov2) - 2 * trace_of_root(cov1, cov2)  # (4)
+    return max(float(d), 0.0)
+
+
 def frechet_distance(x, y):
     """d² between the samples x (n, D) and y (m, D), n and m ≥ 2, computed in float64 whatever their type; a Python float.
 
@@ -136,6 +157,9 @@ def frechet_distance(x, y):
     1.343145751
     """
     (x, y), scale = moderate(*as_sample_pair(x, y, ("x", "y"), least=(2, 2)))
+    if min(x.shape[0], y.shape[0]) > x.shape[1]:
+        first, second = Moments.of(x), Moments.of(y)
+        return scale**2 * distance_of_covariances(first.mean, first.cov, second.mean, second.cov)
     return scale**2 * distance(*mean_and_factor(x), *mean_and_factor(y))
 
 
@@ -159,7 +183,7 @@ def frechet_distance_gaussians(mu1, cov1, mu2, cov2):
             raise ValueError(f"cov{i} is not symmetric; expected a covariance matrix")
         if bool(np.linalg.eigvalsh(cov)[0] < -1e-5 * np.max(np.abs(cov))):
             raise ValueError(f"cov{i} has a negative eigenvalue; expected a covariance matrix")
-    return distance(mu1, square_root(cov1), mu2, square_root(cov2))
+    return distance_of_covariances(mu1, cov1, mu2, cov2)
 
 
 def expected_frechet_distance(cov, n):
@@ -175,7 +199,7 @@ def expected_frechet_distance(cov, n):
         raise ValueError(f"cov has shape {cov.shape} and n is {n}; expected (D, D) and n ≥ 2")
     values = np.maximum(np.linalg.eigvalsh(cov), 0)
     pairs = values[:, None] * values / np.maximum(values[:, None] + values, np.finfo(values.dtype).tiny)
-    return float(2 * np.sum(values) + np.sum(pairs) + np.sum(np.diagonal(pairs))) / n  # (8)
+    return float(2 * np.sum(values) + np.sum(pairs) + np.sum(np.diagonal(pairs))) / n  # (9)
 
 
 def frechet_distance_infinity(x, y, rng, points=15):
@@ -194,7 +218,7 @@ def frechet_distance_infinity(x, y, rng, points=15):
     subset = lambda a, s: a[array_module(a).asarray(rng.choice(a.shape[0], s, replace=False))]
     found = [frechet_distance(subset(x, s), subset(y, s)) for s in sizes]
     design = np.stack([np.ones(points), 1 / sizes], axis=1)
-    line, _, _, _ = np.linalg.lstsq(design, np.array(found), rcond=None)  # (9)
+    line, _, _, _ = np.linalg.lstsq(design, np.array(found), rcond=None)  # (10)
     variance = np.sum((found - design @ line) ** 2) / (points - 2) * np.linalg.inv(design.T @ design)
     return Estimate(float(line[0]), float(np.sqrt(variance[0, 0])))
 
