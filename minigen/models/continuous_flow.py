@@ -149,7 +149,7 @@ class ContinuousFlow(Flow):
 
     @classmethod
     def fit(cls, x, *, rng, width=64, blocks=2, ode_steps=6, straight=0.05, steps=500, **settings):
-        """Train on x (n, *event) with λ = straight. The settings (alpha, levels …) are those of `Flow.trained`, which says what is raised."""
+        """Train on x (n, *event) with λ = straight. The settings (alpha …) are those of `Flow.trained`, which says what is raised."""
         if not straight >= 0:
             raise ValueError(f"straight is {straight}; expected a weight λ ≥ 0")
         loss = lambda flow, x, rng: flow.loss(x, rng, straight)
