@@ -124,7 +124,10 @@ def convolve(x, w, bias, windows, groups):
 
 @primitive
 def convolve_weight(x, y, windows, groups):
-    """∂T/∂w: images x (n, H, W, C) and y (n, *size, K) → (*kernel, C/groups, K)."""
+    """∂T/∂w: images x (n, H, W, C) and y (n, *size, K) → (*kernel, C/groups, K).
+
+    w̄[i, c, k] = Σ over images b and output pixels o of x[b, s o + d i − p, c] y[b, o, k], for c and k of one group of channels.
+    """
     shape = (*windows.kernel, x.shape[3] // groups, y.shape[3])
     w = np.zeros_like(x, shape=(groups, math.prod(shape[:3]), y.shape[3] // groups), dtype=np.result_type(x.dtype, y.dtype))
     for block, cols in blocks(x, windows, groups):

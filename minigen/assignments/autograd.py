@@ -1,4 +1,4 @@
-"""The engine: the adjoint of broadcasting, six rows of the table of derivatives, and the walk of the chain rule."""
+"""The engine: the adjoints of broadcasting and convolution, six rows of the table of derivatives, and the walk of the chain rule."""
 
 from minigen.assignments.checks import autograd as checks
 from minigen.assignments.manifest import Assignment, Mistake, Problem
@@ -12,7 +12,7 @@ PROBLEMS = (
     Problem(
         "fit",
         "derivatives:fit",
-        20,
+        15,
         {"special cases": checks.fit_cases, "property": checks.fit_adjoint},
         (
             Mistake("only lead", " or (shape[i - lead] == 1 and n != 1)", "", "axes of length 1 were broadcast, too"),
@@ -87,7 +87,7 @@ PROBLEMS = (
     Problem(
         "sum",
         "derivatives:np.sum",
-        10,
+        5,
         {"special cases": checks.sum_cases, "property": checks.sum_gradient},
         (
             Mistake("mean", "keep(g, x, axis)", "keep(g, x, axis) / x.size", "that is the derivative of the mean"),
@@ -102,9 +102,34 @@ PROBLEMS = (
         ("The adjoint of adding is copying. `keep` puts the reduced axes back.",),
     ),
     Problem(
+        "convolve_weight",
+        "minigen.convolution:convolve_weight",
+        15,
+        {"special cases": checks.convolution_cases, "property": checks.convolution_adjoint},
+        (
+            Mistake(
+                "turned", "mT(cols)", "mT(cols)[:, ::-1]", "the kernel is turned: this belongs to x[o − i]; the sum here has x[o + i]"
+            ),
+            Mistake("mean", "joined(w, shape)", "joined(w, shape) / len(x)", "every image adds to the same weights: a sum, not a mean"),
+            Mistake(
+                "groups",
+                "joined(w, shape)",
+                "np.reshape(w, shape)",
+                "the groups' matrices are to stand beside each other, along the axis of output channels",
+            ),
+            Mistake(
+                "overwrites",
+                "w += mT(cols) @ by_group(y[block], groups)",
+                "w[:] = mT(cols) @ by_group(y[block], groups)",
+                "the images come in blocks, whose contributions add up: the last one overwrites the others",
+            ),
+        ),
+        ("`blocks` gives a row of pixels for every output pixel: each row is multiplied by that pixel's cotangent.",),
+    ),
+    Problem(
         "walk",
         "minigen.autograd:walk",
-        30,
+        25,
         {"special cases": checks.walk_cases, "property": checks.walk_gradient},
         (
             Mistake(

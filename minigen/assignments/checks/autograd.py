@@ -1,9 +1,12 @@
-"""What is asked of the engine: rows of the table of derivatives, the adjoint of broadcasting, and the walk of the chain rule."""
+"""What is asked of the engine: rows of the table of derivatives, the adjoints of broadcasting and convolution, the walk."""
+
+import itertools
 
 import numpy as np
 
 from minigen.assignments.checks.common import numbers
 from minigen.autograd import vjp
+from minigen.convolution import conv2d, layout
 from minigen.testing import check_gradients
 from minigen.testing.failure import require
 
@@ -84,6 +87,56 @@ def fit_adjoint(fit):
         require(np.isclose(got, want), "it is the adjoint of broadcasting", got=got, want=want, **fields)
 
 
+CONVOLUTIONS = (  # kernel, stride, padding, dilation, groups
+    ((2, 2), 1, "valid", 1, 1),
+    ((3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 1),
+    ((2, 3), 1, "same", 1, 2),
+)
+
+
+def tensor(x, w, y, windows, groups):
+    """T = Σ ȳ y, by its definition: one product a kernel's place, output pixel and pair of channels."""
+    total, (c, k) = 0.0, (w.shape[2], w.shape[3] // groups)
+    for i, j, oh, ow in itertools.product(*map(range, (*windows.kernel, *windows.size))):
+        row = windows.start[0] + windows.stride[0] * oh + windows.dilation[0] * i
+        column = windows.start[1] + windows.stride[1] * ow + windows.dilation[1] * j
+        if 0 <= row < x.shape[1] and 0 <= column < x.shape[2]:
+            for g in range(groups):
+                block = w[i, j, :, g * k : g * k + k]
+                total += np.sum((x[:, row, column, g * c : g * c + c] @ block) * y[:, oh, ow, g * k : g * k + k])
+    return float(total)
+
+
+def convolution_cases(convolve_weight):
+    """A kernel of one pixel, and many images."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 3, 4, 2)), rng.standard_normal((2, 3, 4, 5))
+    one = layout((3, 4), (1, 1), 1, "valid", 1)
+    got = numbers(lambda x, y: convolve_weight(x, y, one, 1), (x, y), (1, 1, 2, 5))[0, 0]
+    want = x.reshape(24, 2).T @ y.reshape(24, 5)
+    require(np.allclose(got, want), "for a kernel of one pixel it is the product of matrices Σ x ȳ", got=got, want=want)
+    x, y = rng.standard_normal((2, 96, 96, 32)), rng.standard_normal((2, 94, 94, 1))
+    large = layout((96, 96), (3, 3), 1, "valid", 1)
+    both, first, second = (numbers(lambda x, y: convolve_weight(x, y, large, 1), (x[s], y[s]), (3, 3, 32, 1)) for s in ([0, 1], [0], [1]))
+    require(np.allclose(both, first + second), "the gradient of two large images is the sum of both", got=both, want=first + second)
+
+
+def convolution_adjoint(convolve_weight):
+    """⟨w, w̄⟩ = ⟨y, ȳ⟩, the gradient of a convolution and the second derivative."""
+    rng = np.random.default_rng(1)
+    for kernel, stride, padding, dilation, groups in CONVOLUTIONS:
+        windows = layout((5, 4), kernel, stride, padding, dilation)
+        x, w, y = (rng.standard_normal(s) for s in ((2, 5, 4, 4), (*kernel, 4 // groups, 6), (2, *windows.size, 6)))
+        got = float(np.sum(w * numbers(lambda x, y, a=(windows, groups): convolve_weight(x, y, *a), (x, y), w.shape)))
+        want = tensor(x, w, y, windows, groups)
+        fields = {
+            "inputs": f"kernel {kernel}   stride {stride}   padding {padding}   dilation {dilation}   groups {groups}",
+            "equation": "⟨w, w̄⟩ = Σ ȳ[b, o, k] x[b, s o + d i − p, c] w[i, c, k]",
+        }
+        require(np.isclose(got, want), "it is the adjoint of w ↦ y", got=got, want=want, **fields)
+    check_gradients(lambda x, w: conv2d(x, w, 2) ** 2, (x[:, :, :, :2], w), order=2)
+
+
 def walk_cases(walk):
     """A chain, a value that is used twice, and an output that is given twice."""
     for f, want in ((lambda x: 3.0 * np.exp(0 * x), 0.0), (lambda x: x * x, 4.0), (lambda x: x + x + x, 3.0)):
@@ -112,6 +165,13 @@ def pulled_tensor(f, a, b):
     return vjp(lambda x: f(x, b), a)[1](G)
 
 
+def convolution_probe(convolve_weight):
+    """Two groups, and images in more than one block."""
+    x, y, z = (np.sin(np.arange(np.prod(s))).reshape(s) for s in ((2, 5, 4, 4), (2, 5, 4, 6), (2, 96, 96, 32)))
+    small = convolve_weight(x, y, layout((5, 4), (2, 3), 1, "same", 1), 2)
+    return np.concatenate([small, convolve_weight(z, z[..., :1], layout((96, 96), (3, 3), 1, "same", 1), 1)], axis=None)
+
+
 def attempt(f, *arguments):
     """f(*arguments) as a flat vector, or one NaN where it raises."""
     try:
@@ -128,5 +188,6 @@ PROBES = {
     "logaddexp": lambda f: pulled(f, A, B),
     "arctan2": lambda f: pulled(f, A, B),
     "sum": lambda f: np.concatenate([attempt(pulled, lambda x: f(x, axis=0), A), pulled(f, A)]),
+    "convolve_weight": convolution_probe,
     "walk": walk_probe,
 }
