@@ -31,9 +31,23 @@ PROBLEMS = (
         ("Write log σ(f) and log(1 − σ(f)) by softplus.",),
     ),
     Problem(
+        "optimal_logits",
+        HERE + "optimal_logits",
+        10,
+        {"special cases": checks.optimal_logits_cases, "property": checks.optimal_logits_definition},
+        (
+            Mistake("turned", "log_p - log_q", "log_q - log_p", "this takes samples for real: D* is near 1 where p is larger than q"),
+            Mistake("probability", "log_p - log_q", "sigmoid(log_p - log_q)", "this is D*; asked is the logit f*, of which D* = σ(f*)"),
+            Mistake("log D", "log_p - log_q", "-softplus(log_q - log_p)", "this is log D*; asked is the logit f*, log D* − log(1 − D*)"),
+            Mistake("densities", "log_p - log_q", "np.exp(log_p) - np.exp(log_q)", "the logit is a log-ratio, no difference of densities"),
+        ),
+        ("For each x maximise p log D + q log(1 − D) by D.", "f = log D − log(1 − D)."),
+        ("gan.1",),
+    ),
+    Problem(
         "optimal_value",
         HERE + "optimal_value",
-        25,
+        20,
         {"special cases": checks.optimal_value_cases, "property": checks.optimal_value_definition},
         (
             Mistake("no half in m", " - math.log(2)", "", "m = ½ (p + q) is a density: the ½ is missing"),
@@ -42,7 +56,7 @@ PROBLEMS = (
             Mistake("no cell", ") * cell", ")", "a sum over a grid is an integral only with the volume of its cells"),
         ),
         ("Insert D* = p / (p + q) into V.", "p + q = 2m."),
-        ("gan.1",),
+        ("gan.1", "gan.2"),
     ),
     Problem(
         "generator_loss",
@@ -82,12 +96,12 @@ PROBLEMS = (
             ),
         ),
         ("The derivative of softplus is σ.",),
-        ("gan.3",),
+        ("gan.4",),
     ),
     Problem(
         "critic_loss",
         HERE + "critic_loss",
-        30,
+        25,
         {"special cases": checks.critic_cases, "property": checks.critic_penalty},
         (
             Mistake("no half", "(0.5 * penalty)", "penalty", "the penalty is ½ γ ‖∇f‖²: the factor ½ is missing"),

@@ -68,7 +68,7 @@ def value(real, fake):
 
 
 def optimal_logits(log_p, log_q):
-    """The best critic of known densities, in nats."""
+    """f*, the logits of the best critic, from the log-densities of data and of samples at the same points."""
     return log_p - log_q  # (2)
 
 

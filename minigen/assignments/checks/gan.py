@@ -30,6 +30,29 @@ def value_definition(value):
     same(got, float(want), "V is its definition", equation="V = E_p[log D] + E_q[log(1 − D)]")
 
 
+SEVEN_P, SEVEN_Q = np.array([4.0, 2, 1, 1, 8, 2, 2]) / 20, np.array([1.0, 2, 4, 8, 1, 2, 2]) / 20  # seven places and their probabilities
+
+
+def optimal_logits_cases(optimal_logits):
+    """Equal densities, and densities that are no floating-point numbers."""
+    same(numbers(optimal_logits, (LOGITS, LOGITS), (4,)), np.zeros(4), "where p = q the best critic knows nothing: its logit is 0")
+    got = numbers(optimal_logits, (np.array([-2000.0, -1990.0]), np.array([-1990.0, -2000.0])), (2,))
+    same(got, np.array([-10.0, 10.0]), "densities of e^−2000 and e^−1990 still have a ratio")
+
+
+def optimal_logits_definition(optimal_logits):
+    """On seven places: no other logit, a little up or down in one of them, gives a larger V."""
+    p, q = SEVEN_P, SEVEN_Q
+    game = lambda f: float(np.sum(-p * np.log1p(np.exp(-f)) - q * np.log1p(np.exp(f))))
+    best = numbers(optimal_logits, (np.log(p), np.log(q)), (7,))
+    for i, step in ((i, s) for i in range(7) for s in (-0.01, 0.01)):
+        other = game(best + step * np.eye(7)[i])
+        fields = {"inputs": f"p = {p[i]:g}   q = {q[i]:g}   the logit there, {best[i]:.4g}, changed by {step}", "equation": "V(f*, q) ≥ V(f, q)"}
+        require(other <= game(best), "no other critic wins more than the best", got=game(best), want=other, **fields)
+    d = 1 / (1 + np.exp(-best))
+    same(d, p / (p + q), "σ(f*) is the probability of a datum, where data and samples are equally many", equation="D* = p / (p + q)")
+
+
 def grid(means, stds):
     """Log-densities of normals on a grid, and its cell."""
     x = np.linspace(-30, 30, 6001)
@@ -122,6 +145,7 @@ def critic_penalty(critic_loss):
 
 PROBES = {
     "value": lambda f: [f(LOGITS, LOGITS[:3] - 1)],
+    "optimal_logits": lambda f: f(LOGITS, LOGITS[::-1]),
     "optimal_value": lambda f: [f(*grid((0.0, 1.0), (1.0, 2.0))[0], 0.01)],
     "generator_loss": lambda f: [*f(LOGITS), *f(LOGITS, "minimax")],
     "logit_gradient": lambda f: [*f(LOGITS), *f(LOGITS, "minimax")],
