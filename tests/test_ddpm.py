@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from minigen import tree
+from minigen.autograd import grad
 from minigen.models.ddpm import DDPM, kl_normals, log_cells, log_normal
-from minigen.models.noising import cosine_betas, linear_betas, signal_and_noise, target
+from minigen.models.noising import clean, cosine_betas, linear_betas, signal_and_noise, target
+from minigen.nn import TimedMLP
+from minigen.testing import check_diffusion_marginals
 
 Z = 4.9
 
@@ -208,3 +212,99 @@ def test_each_term_is_its_definition(variance):
         np.testing.assert_allclose(terms[t - 1], want, rtol=1e-9)
     prior = -stats.norm.entropy(0, sigma[25]) - stats.norm.logpdf(0) + 0.5 * (a[25] ** 2 * x0**2 + sigma[25] ** 2)
     np.testing.assert_allclose(terms[25], prior.sum(1), rtol=1e-9)
+
+
+@dataclass
+class BestOfLevels:
+    """E[x₀|x_t] where x₀ is one of the levels, each as probable."""
+
+    levels: int
+    betas: np.ndarray
+
+    def __call__(self, x_t, time, y=None):
+        a, sigma = (s[round(float(time[0] * len(self.betas)))] for s in signal_and_noise(self.betas))
+        at = np.linspace(-1, 1, self.levels)
+        log_p = -0.5 * ((x_t - a * at) / sigma) ** 2
+        p = np.exp(log_p - log_p.max(1, keepdims=True))
+        return (p @ at / p.sum(1))[:, None]
+
+
+@pytest.mark.verifies("ddpm.3", "ddpm.5")
+@pytest.mark.parametrize("variance", ["posterior", "forward"])
+@pytest.mark.parametrize("levels", [2, 5])
+def test_bounds_of_levels_are_below_probabilities_that_sum_to_one(levels, variance):
+    k = np.arange(levels)[:, None] / (levels - 1)
+    half, sums = np.array([0.5]), []
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    for steps in (30, 120):
+        betas = linear_betas(steps)
+        model = DDPM(BestOfLevels(levels, betas), betas, half, half, (1,), "x0", variance, levels)
+        eps = np.tile(np.repeat(nodes, levels)[:, None], (steps, 1, 1))
+        terms = model.elbo_terms(np.tile(k, (60, 1)), eps).reshape(-1, 60, levels)
+        sums.append(np.sum(np.exp(-np.einsum("tnk,n->k", terms, weights / weights.sum()))))
+    low, high = (0.7, 1) if variance == "posterior" else (0.5, 0.6)  # what is known of the data's grid decides which is right
+    assert sums[0] < sums[1] and low < sums[1] < high
+    x0, eps = 2 * k - 1, np.zeros((120, levels, 1))
+    guess = model.denoise(signal_and_noise(betas)[0][1] * x0, 1)[0]
+    np.testing.assert_allclose(model.elbo_terms(k, eps)[0], -log_cells(x0, guess, betas[0], levels))
+
+
+# ---- The network and its loss ----
+def small(prediction="v", classes=3, levels=None, d=2, dtype=np.float64):
+    """An untrained model with lively weights."""
+    rng = np.random.default_rng(0)
+    network = TimedMLP.init(rng, d, d, width=8, blocks=1, classes=classes, activation=np.tanh, dtype=dtype)
+    network = tree.tree_map(lambda w: w + 0.3 * rng.standard_normal(w.shape).astype(dtype), network)
+    shift, scale = (np.full(d, 0.5, dtype), np.full(d, 0.5, dtype)) if levels else (CENTRE.astype(dtype), SCALE.astype(dtype))
+    return DDPM(network, linear_betas(30), shift, scale, (d,), prediction, levels=levels, classes=classes)
+
+
+def test_methods_use_the_schedule_as_defined():
+    model = small()
+    narrow = DDPM(model.network, model.betas, np.zeros(1), np.ones(1), (1,))
+    check_diffusion_marginals(model.betas, q_sample=narrow.q_sample)
+    x, eps = np.random.default_rng(0).standard_normal((2, 4, 2))
+    a, sigma = model.scales()
+    np.testing.assert_allclose(model.q_sample(x, 7, eps), CENTRE + SCALE * (a[7] * (x - CENTRE) / SCALE + sigma[7] * eps))
+    np.testing.assert_allclose(model.q_sample(x, 0, eps), x)
+
+
+@pytest.mark.verifies("ddpm.1")
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_the_loss_is_its_definition_and_its_gradient_that_of_finite_differences(prediction):
+    model, rng = small(prediction), np.random.default_rng(1)
+    x0, eps = rng.standard_normal((2, 5, 2))
+    t, y = np.array([1, 2, 15, 29, 30]), np.array([0, 3, 1, 2, 3])
+    left = np.cumprod(1 - model.betas)[t - 1][:, None]
+    x_t = np.sqrt(left) * x0 + np.sqrt(1 - left) * eps
+    want = {"eps": eps, "x0": x0, "v": np.sqrt(left) * eps - np.sqrt(1 - left) * x0}[prediction]
+    np.testing.assert_allclose(model.loss(x0, t, eps, y), np.mean((model.network(x_t, t / 30, y) - want) ** 2, axis=1))
+    w, unravel = tree.ravel(model)
+    g = tree.ravel(grad(lambda m: np.sum(m.loss(x0, t, eps, y)))(model))[0]
+    for v in rng.standard_normal((3, w.size)):
+        f = lambda h, v=v: np.sum(unravel(w + h * v).loss(x0, t, eps, y))
+        np.testing.assert_allclose(g @ v, (f(1e-5) - f(-1e-5)) / 2e-5, rtol=1e-6)
+
+
+@pytest.mark.verifies("ddpm.7")
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_guidance_exaggerates_what_the_label_changes(prediction):
+    model, x_t, y = small(prediction), np.random.default_rng(0).standard_normal((4, 2)), np.array([0, 1, 2, 0])
+    told, free = model.denoise(x_t, 20, y), model.denoise(x_t, 20)
+    for w in (0.0, 0.5, 3.0):
+        for with_label, without, guided in zip(told, free, model.denoise(x_t, 20, y, w), strict=True):
+            np.testing.assert_allclose(guided, (1 + w) * with_label - w * without)  # of x̂₀ and of ε̂, whatever the network says
+    np.testing.assert_array_equal(free[0], model.denoise(x_t, 20, np.full(4, 3))[0])  # 3 is "no label"
+    draws = [model.sample(4, np.random.default_rng(0), y=y, guidance=w, progress=False) for w in (0.0, 0.0, 2.0)]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert np.all(draws[0] != draws[2]) and np.all(draws[0] != model.sample(4, np.random.default_rng(0), progress=False))
+
+
+def test_of_levels_the_guess_stays_in_range_and_samples_are_levels():
+    model, x_t = small(levels=5), 3 * np.random.default_rng(0).standard_normal((50, 2))
+    x0, eps = model.denoise(x_t, 20)
+    a, sigma = model.scales()
+    time = np.full(50, 20 / 30)
+    np.testing.assert_allclose(x0, np.clip(clean("v", model.network(x_t, time), x_t, a[20], sigma[20]), -1, 1))
+    np.testing.assert_allclose(a[20] * x0 + sigma[20] * eps, x_t)
+    assert set(np.unique(model.sample(200, np.random.default_rng(0), progress=False) * 4)) <= {0.0, 1.0, 2.0, 3.0, 4.0}

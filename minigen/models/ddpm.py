@@ -184,12 +184,14 @@ class DDPM:
         return -np.sum(self.elbo_terms(x, eps, y), axis=0)  # (3)
 
     # ---- Sampling ----
-    def check_labels(self, y, n):
-        """Raise unless y is None or n labels that the network knows."""
+    def check_labels(self, y, n, guidance=0.0):
+        """Raise unless y is None or n labels that the network knows, and guided only where it is not None."""
         if y is not None and not self.classes:
             raise ValueError("y is given, but the model was fitted without labels; expected None")
         if y is not None:
             check_labels(y, n, self.classes)
+        if guidance and y is None:
+            raise ValueError(f"guidance is {guidance} without labels; expected labels y, or guidance 0")
 
     def reverse(self, x_t, guess, t, s):
         """(mean, variance v) of p(x_s|x_t) from x̂₀: an array like x_t, and a number."""
@@ -226,9 +228,9 @@ class DDPM:
         check_count("n", n)
         check_rng(rng)
         check_choice("sampler", sampler, SAMPLERS)
-        self.check_labels(y, n)
-        if not 0 <= eta <= 1 or (guidance and y is None):
-            raise ValueError(f"eta is {eta} and guidance {guidance}; expected eta in [0, 1], and guidance only with labels y")
+        self.check_labels(y, n, guidance)
+        if not 0 <= eta <= 1:
+            raise ValueError(f"eta is {eta}; expected a number in [0, 1]")
         times = self.times(steps)
         x = normal(rng, (n, self.shift.shape[0]), self.shift)
         states = [x]
@@ -244,13 +246,14 @@ class DDPM:
 
     @classmethod
     def fit(
-        cls, x, *, rng, y=None, timesteps=1000, schedule="cosine", prediction="v", levels=None, width=256, blocks=3, drop_label=0.1,
-        steps=3000, optimizer=None, ema=None, **training,
+        cls, x, *, rng, y=None, timesteps=1000, schedule="cosine", prediction="v", variance=None, levels=None, width=256, blocks=3,
+        drop_label=0.1, steps=3000, optimizer=None, ema=None, **training,
     ):  # fmt: skip
         """Train by Adam on the loss; `schedule` is "cosine", "linear" or β (T,). Labels are left out with probability drop_label.
 
-        Data with levels, k/(levels − 1), goes to [−1, 1]; other data is standardised. Parameters are averaged over about the last
-        tenth of the steps, or by `ema`. The rest goes to `minigen.train.minimise`. Raises TypeError or ValueError for bad input.
+        Data with levels, k/(levels − 1), goes to [−1, 1], other data is standardised; the variance is "posterior" with levels and
+        "forward" without, where none is said. Parameters are averaged over about the last tenth of the steps, or by `ema`. The rest
+        goes to `minigen.train.minimise`. Raises TypeError or ValueError for bad input.
         """
         check_data(x, least=2, rank=None)
         check_rng(rng)
@@ -267,9 +270,9 @@ class DDPM:
             shift, scale = np.mean(rows, axis=0), np.std(rows, axis=0)
             scale = np.where(scale > 0, scale, 1).astype(x.dtype)
         else:
-            check_count("levels", levels)
+            check_count("levels − 1", levels - 1)
             shift = scale = np.full_like(x, 0.5, shape=(d,))
-        variance = "forward" if levels is None else "posterior"
+        variance = variance or ("forward" if levels is None else "posterior")
         network = TimedMLP.init(rng, d, d, width, blocks, classes, dtype=x.dtype)
         model = cls(network, schedule, shift, scale, tuple(x.shape[1:]), prediction, variance, levels, classes)
         model = map_nodes(xp.asarray, model, static=True)
