@@ -27,6 +27,7 @@ from minigen.models.pixelrnn import PixelRNN
 from minigen.models.ppca import PPCA
 from minigen.models.rbm import RBM
 from minigen.models.realnvp import RealNVP
+from minigen.models.score_sde import ScoreSDE
 from minigen.models.spline_flow import NeuralSplineFlow
 from minigen.models.vae import VAE
 from minigen.models.vqvae import VQVAE
@@ -66,5 +67,6 @@ __all__ = [
     "PixelRNN",
     "RNNLanguageModel",
     "RealNVP",
+    "ScoreSDE",
     "TransformerLM",
 ]
