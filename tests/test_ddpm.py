@@ -12,6 +12,8 @@ from scipy import stats
 
 from minigen import tree
 from minigen.autograd import grad
+from minigen.backend import to_device, to_host
+from minigen.data import digits
 from minigen.models.ddpm import DDPM, kl_normals, log_cells, log_normal
 from minigen.models.noising import clean, cosine_betas, linear_betas, signal_and_noise, target
 from minigen.nn import TimedMLP
@@ -308,3 +310,106 @@ def test_of_levels_the_guess_stays_in_range_and_samples_are_levels():
     np.testing.assert_allclose(x0, np.clip(clean("v", model.network(x_t, time), x_t, a[20], sigma[20]), -1, 1))
     np.testing.assert_allclose(a[20] * x0 + sigma[20] * eps, x_t)
     assert set(np.unique(model.sample(200, np.random.default_rng(0), progress=False) * 4)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+# ---- Use and training ----
+def test_bad_input_is_named():
+    model, rng, x = small(), np.random.default_rng(0), np.zeros((6, 2))
+    few = {"rng": rng, "timesteps": 30, "steps": 1, "progress": False}
+    levels = np.full((6, 2), 0.5)
+    for error, words, call in (
+        (ValueError, "betas", lambda: DDPM(model.network, np.array([0.1, 1.0]), CENTRE, SCALE, (2,))),
+        (ValueError, "betas", lambda: DDPM(model.network, np.array([0.0, 0.5]), CENTRE, SCALE, (2,))),
+        (ValueError, "betas", lambda: DDPM.fit(x, **few, schedule=np.array([0.1, np.nan]))),
+        (ValueError, "betas", lambda: DDPM.fit(x, **{**few, "timesteps": 10}, schedule="linear")),
+        (ValueError, "schedule", lambda: DDPM.fit(x, **few, schedule="sine")),
+        (ValueError, "timesteps", lambda: DDPM.fit(x, **{**few, "timesteps": 0})),
+        (ValueError, "prediction", lambda: DDPM.fit(x, **few, prediction="noise")),
+        (ValueError, "variance", lambda: DDPM.fit(x, **few, variance="learned")),
+        (ValueError, "drop_label", lambda: DDPM.fit(x, **few, drop_label=1.0)),
+        (ValueError, "y is", lambda: DDPM.fit(x, **few, y=np.zeros(5, int))),
+        (ValueError, "y is", lambda: DDPM.fit(x, **few, y=np.zeros(6))),
+        (ValueError, "levels", lambda: DDPM.fit(levels, **few, levels=4)),
+        (ValueError, "levels", lambda: DDPM.fit(2 * levels + 1, **few, levels=3)),
+        (ValueError, "levels", lambda: DDPM.fit(levels, **few, levels=1)),
+        (ValueError, "NaN", lambda: DDPM.fit(x + np.nan, **few)),
+        (TypeError, "float", lambda: DDPM.fit(x.astype(int), **few)),
+        (ValueError, "n = 1", lambda: DDPM.fit(x[:1], **few)),
+        (TypeError, "rng", lambda: DDPM.fit(x, **{**few, "rng": 0})),
+        (ValueError, "x has shape", lambda: model.elbo(np.zeros((4, 3)), rng)),
+        (ValueError, "NaN", lambda: model.elbo(x + np.nan, rng)),
+        (ValueError, "eps has shape", lambda: model.elbo(x, np.zeros((29, 6, 2)))),
+        (ValueError, "labels", lambda: model.elbo(x, rng, np.full(6, 3))),
+        (ValueError, "without labels", lambda: small(classes=0).sample(2, rng, y=np.zeros(2, int))),
+        (ValueError, "y is", lambda: model.sample(2, rng, y=np.zeros(3, int))),
+        (ValueError, "guidance", lambda: model.sample(2, rng, guidance=1.0)),
+        (ValueError, "sampler", lambda: model.sample(2, rng, "euler")),
+        (ValueError, "steps", lambda: model.sample(2, rng, steps=31)),
+        (ValueError, "steps", lambda: model.sample(2, rng, steps=0)),
+        (ValueError, "eta", lambda: model.sample(2, rng, "ddim", eta=1.5)),
+        (ValueError, "n is", lambda: model.sample(0, rng)),
+        (TypeError, "rng", lambda: model.sample(2, 0)),
+    ):
+        with pytest.raises(error, match=words):
+            call()
+
+
+@pytest.mark.parametrize("levels", [None, 5])
+def test_same_on_every_device_in_float32(device, levels):
+    model, rng = small(levels=levels, dtype=np.float32), np.random.default_rng(0)
+    x, eps = (rng.integers(0, 5, (6, 2)) / 4).astype(np.float32), rng.standard_normal((30, 6, 2), dtype=np.float32)
+    t, y = rng.integers(1, 31, 6), rng.integers(0, 4, 6)
+    there, z, noise, times, labels = to_device((model, x, eps, t, y), device)
+    loss = there.loss(there.flat(z), times, noise[0], labels)
+    for found, here in ((there.elbo_terms(z, noise), model.elbo_terms(x, eps)), (loss, model.loss(model.flat(x), t, eps[0], y))):
+        assert type(found) is type(z) and found.dtype == np.float32
+        np.testing.assert_allclose(to_host(found), here, rtol=1e-3, atol=1e-4)
+    for sampler in ("ddpm", "ddim"):
+        a, b = (m.sample(4, np.random.default_rng(1), sampler, steps=10, trace=True, progress=False)[1] for m in (there, model))
+        assert type(a) is type(z) and a.dtype == np.float32
+        np.testing.assert_allclose(to_host(a), b, rtol=1e-3, atol=1e-3)
+    fitted = DDPM.fit(z, y=labels, rng=rng, timesteps=30, levels=levels, width=8, blocks=1, steps=3, progress=False)
+    assert all(type(a) is type(z) and a.dtype == np.float32 for a in (*tree.leaves(fitted), fitted.shift, fitted.scale))
+    assert fitted.betas.dtype == np.float64 and fitted.classes == 4
+
+
+def test_it_learns_a_density_its_modes_and_its_labels():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 2000)
+    x = (10 + 3 * (2 * y[:, None] - 1) * [1.0, 0.2] + [0.5, 0.1] * rng.standard_normal((2000, 2))).astype(np.float32)
+    model = DDPM.fit(x[:1500], y=y[:1500], rng=rng, timesteps=60, width=48, blocks=2, steps=1500, progress=False)
+    np.testing.assert_allclose([model.shift, model.scale], [x[:1500].mean(0), x[:1500].std(0)], rtol=1e-4)
+    entropy = np.log(2) + np.log(2 * np.pi * np.e) + np.log(0.5 * 0.1)
+    assert -entropy - 0.5 < model.elbo(x[1500:], rng).mean() < -entropy + 0.1
+    told = model.elbo(x[1500:], rng, y[1500:]).mean()
+    assert np.log(2) - 0.25 < told - model.elbo(x[1500:], rng).mean() < np.log(2) + 0.25  # a label tells log 2
+    for sampler, steps in (("ddpm", None), ("ddim", 20)):
+        s = model.sample(1000, rng, sampler, steps=steps, progress=False)
+        assert abs((s[:, 0] > 10).mean() - 0.5) < 0.12 and np.mean(np.min(np.abs(s[:, :1] - [[7, 13]]), axis=1) > 2) < 0.02
+        s = model.sample(1000, rng, sampler, steps=steps, y=np.ones(1000, int), progress=False)
+        assert np.mean(s[:, 0] > 10) > 0.98 and np.all(np.abs(s.mean(0) - [13, 10.6]) < 0.15) and abs(s[:, 0].std() - 0.5) < 0.15
+
+
+def test_it_learns_digits_on_their_levels():
+    x, rng = digits()[0].astype(np.float32), np.random.default_rng(0)
+    model = DDPM.fit(x[:1400], rng=rng, levels=17, timesteps=40, width=64, blocks=1, steps=500, progress=False)
+    bits = -model.elbo(x[1400:], rng).mean() / (64 * np.log(2))
+    assert bits < 3.7, "uniform levels have 4.09"
+    s = model.sample(3, rng, progress=False)
+    assert s.shape == (3, 8, 8, 1) and np.all(np.rint(s * 16) == s * 16) and np.all((s >= 0) & (s <= 1))
+
+
+def test_labels_are_left_out_as_often_as_said():
+    seen = []
+
+    class Watched(DDPM):
+        def loss(self, x0, t, eps, y=None):
+            seen.append((t, y))
+            return super().loss(x0, t, eps, y)
+
+    rng, x = np.random.default_rng(0), np.random.default_rng(1).standard_normal((1000, 2)).astype(np.float32)
+    y = np.arange(1000) % 3
+    Watched.fit(x, y=y, rng=rng, timesteps=30, width=4, blocks=1, drop_label=0.3, steps=20, batch_size=1000, progress=False)
+    t, labels = (np.concatenate(a) for a in zip(*seen, strict=True))
+    assert abs(np.mean(labels == 3) - 0.3) < Z * (0.21 / len(labels)) ** 0.5
+    assert stats.chisquare(np.bincount(t, minlength=31)[1:]).pvalue > 1e-6 and len(np.bincount(t)) == 31
