@@ -27,6 +27,18 @@ def test_the_sliced_distance_is_the_mean_over_directions(p, m, device):
     assert got.mean < wasserstein(X, y, p)
 
 
+def test_directions_are_taken_in_blocks_where_samples_are_many():
+    """A million rows: four directions at a time, of nine. Samples keep their values."""
+    x = np.random.default_rng(0).standard_normal((2**20, 2), dtype=np.float32)
+    y, before = 2 * x[::-1], x.copy()
+    got = sliced_wasserstein(x, y, np.random.default_rng(5), projections=9)
+    t = np.random.default_rng(5).standard_normal((9, 2), dtype=np.float32)
+    t /= np.linalg.norm(t, axis=1, keepdims=True)
+    costs = np.mean((x @ t.T) ** 2, axis=0, dtype=np.float64)  # from a set to its double: of the set itself
+    np.testing.assert_allclose(got, [costs.mean() ** 0.5, costs.std(ddof=1) / 3 / 2 / costs.mean() ** 0.5], rtol=1e-4)
+    np.testing.assert_array_equal(x, before)
+
+
 @pytest.mark.parametrize("d", [1, 2, 5])
 def test_a_shift_is_seen_by_its_component_along_each_direction(d):
     # W₂ of a set and itself moved by a is |θᵀa|, and E (θᵀa)² = ‖a‖²/D
@@ -68,6 +80,28 @@ def test_the_entropic_plan_is_optimal(p, epsilon, device):
         step[i, j] = step[k1, l1] = amount
         step[i, l1] = step[k1, j] = -amount
         assert objective(plan + step) > objective(plan) - 1e-14
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e-19, 1e19, 1e30, 1e150])
+@pytest.mark.parametrize("p", [1, 2])
+def test_the_entropic_cost_in_any_unit(scale, p, device):
+    dtype = np.float32 if 1e-31 < scale < 1e31 else np.float64
+    x, y = mg.to_device(((scale * X).astype(dtype), (scale * Y).astype(dtype)), device)
+    assert sinkhorn(x, y, scale**p, p) == pytest.approx(scale**p * sinkhorn(X, Y, 1.0, p), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e3, 1e10, 1e19, 1e30])
+def test_an_epsilon_far_below_the_costs_gives_no_wrong_value(scale, dtype):
+    """Without a warning: the first rounds' exponents are beyond floating point."""
+    with pytest.raises(RuntimeError, match=r"tolerance 1e-06 in 9 rounds; expected a larger epsilon than 0\.5"):
+        sinkhorn((scale * X).astype(dtype), (scale * Y).astype(dtype), 0.5, max_iter=9)
+
+
+@pytest.mark.parametrize("scale, epsilon, p", [(1e200, 1e300, 2), (1e-200, 1e-300, 2), (1e150, 1.0, 2), (1.0, 1e-300, 1), (1e19, 1.0, 20)])
+def test_costs_beyond_floating_point_say_so(scale, epsilon, p):
+    with pytest.raises(ValueError, match="beyond float64; expected another unit"):
+        sinkhorn(scale * X, scale * Y, epsilon, p)
 
 
 def test_between_exact_transport_and_the_product():

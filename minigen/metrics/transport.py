@@ -63,14 +63,16 @@ def wasserstein(x, y, p=1, max_bytes=2**32):
 
 
 def cost_on_a_line(x, y, p):
-    """∫ |X(t) − Y(t)|^p dt for each pair of rows of x (…, n) and y (…, m).
+    """∫ |X(t) − Y(t)|^p dt for each pair of rows of x (…, n) and y (…, m), both of which it overwrites.
 
     In units of 1/(n m) all steps are at whole numbers, so that none is misplaced.
     """
-    x, y = np.sort(x, axis=-1), np.sort(y, axis=-1)
+    x.sort(axis=-1)
+    y.sort(axis=-1)
     n, m, library = x.shape[-1], y.shape[-1], array_module(x)
     if n == m:
-        return np.mean(np.abs(x - y) ** p, axis=-1)  # (2)
+        x -= y
+        return np.mean(np.abs(x, out=x) ** p, axis=-1)  # (2)
     ends = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     lengths = library.asarray((np.diff(ends, prepend=0) / (n * m)).astype(x.dtype))
     i, j = (library.asarray((ends - 1) // k) for k in (m, n))
@@ -100,7 +102,7 @@ def cost_of_plan(x, y, p, max_bytes):
     return max(linprog(costs.reshape(-1), A_eq=vstack([rows, columns]).tocsc(), b_eq=mass, method="highs").fun, 0.0)  # (1)
 
 
-def sliced_wasserstein(x, y, rng, projections=200, p=2, block=64):
+def sliced_wasserstein(x, y, rng, projections=200, p=2):
     """SW_p of samples x (n, D) and y (m, D) over random directions, with the standard error from them: an Estimate; p ≥ 1.
 
     Computed in the type of the samples. Raises TypeError or ValueError naming the argument that is wrong.
@@ -116,6 +118,7 @@ def sliced_wasserstein(x, y, rng, projections=200, p=2, block=64):
     (x, y), scale = moderate(*as_sample_pair(x, y, ("x", "y")))
     directions = normal(rng, (projections, x.shape[1]), x)
     directions = directions / np.sqrt(np.sum(directions**2, axis=1, keepdims=True))
+    block = max(2**22 // max(x.shape[0], y.shape[0]), 1)  # of directions, so that memory is bounded
     costs = [cost_on_a_line(t @ x.T, t @ y.T, p) for t in (directions[i : i + block] for i in range(0, projections, block))]
     mean, error = mean_and_error(np.concatenate(costs))
     root = scale * mean ** (1 / p)
@@ -145,13 +148,21 @@ def sinkhorn(x, y, epsilon, p=2, tolerance=1e-6, max_iter=10_000):
         raise ValueError(f"epsilon is {epsilon!r}; expected a finite number > 0")
     if not 1 <= p < math.inf:
         raise ValueError(f"p is {p!r}; expected a number with 1 ≤ p < ∞")
-    x, y = (a.astype(np.float64) for a in as_sample_pair(x, y, ("x", "y")))
-    f = np.zeros_like(x[:, 0])
+    (x, y), scale = moderate(*(a.astype(np.float64) for a in as_sample_pair(x, y, ("x", "y"))))
+    exponent = p * math.log2(scale)
+    if abs(exponent) > 1020 or abs(math.log2(epsilon) - exponent) > 900:
+        raise ValueError(
+            f"epsilon is {epsilon}, and distances are counted by {scale:.0e}: with p = {p}, costs or their ratio to epsilon"
+            " are beyond float64; expected another unit, or epsilon nearer to the costs"
+        )
+    unit = 2.0**exponent  # of C and ε
+    epsilon, f = epsilon / unit, np.zeros_like(x[:, 0])
     for _ in range(max_iter):
         g, _ = soft_minimum(y, x, f, epsilon, p)  # (7)
         new, costs = soft_minimum(x, y, g, epsilon, p)  # (7)
-        sent = np.exp((f - new) / epsilon)  # n Σⱼ Pᵢⱼ of (6) with f and g
+        sent = np.exp(np.minimum((f - new) / epsilon, 700.0))  # n Σⱼ Pᵢⱼ of (6) with f and g; early on it may overflow
         if float(np.max(np.abs(sent - 1))) < tolerance:
-            return float(np.mean(sent * costs))  # (5) (6)
+            return unit * float(np.mean(sent * costs))  # (5) (6)
         f = new
-    raise RuntimeError(f"sinkhorn did not reach tolerance {tolerance} in {max_iter} rounds; expected a larger epsilon than {epsilon}")
+    reached = f"sinkhorn did not reach tolerance {tolerance} in {max_iter} rounds"
+    raise RuntimeError(f"{reached}; expected a larger epsilon than {epsilon * unit}")
