@@ -131,7 +131,7 @@ def test_a_set_is_at_distance_0_from_itself(odd):
 
 SAME_IN_ALL_UNITS = (
     "precision_recall", "density_coverage", "manifold_scores", "realism", "knn_two_sample_test", "authenticity", "data_copying_test",
-    "birthday_paradox",
+    "birthday_paradox", "prd_curve",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from minigen.backend import array_module, like
 from minigen.checks import as_floats, as_sample_pair, check_count, check_rng
+from minigen.metrics.distances import moderate
 from minigen.models.kmeans import KMeans
 
 
@@ -71,7 +72,7 @@ def prd_curve(real, fake, rng, clusters=20, runs=10, angles=1001):
     check_rng(rng)
     check_count("clusters", clusters)
     check_count("runs", runs)
-    real, fake = as_sample_pair(real, fake, ("real", "fake"))
+    (real, fake), _ = moderate(*as_sample_pair(real, fake, ("real", "fake")))
     n = real.shape[0]
     if fake.shape[0] != n:
         raise ValueError(f"fake has {fake.shape[0]} rows and real {n}; expected the same number")
