@@ -100,7 +100,7 @@ def draw_densities(axes, sde, matching, fresh, device, rng, size):
     found = {"sde": float(np.mean(log_p(fresh))), "matching": float(np.mean(to_host(matching.log_prob(to_device(fresh, device)))))}
     density_map(axes[0], truth, -1.6, 2.6, f"true density: {-toy_entropy(NAME):.3f} nats")
     density_map(axes[1], log_p, -1.6, 2.6, f"score SDE's ODE: {found['sde']:.3f} nats", size=size)
-    x = to_device(rng.standard_normal((80, 2)).astype(np.float32), device)
+    x = to_device(rng.standard_normal((60, 2)).astype(np.float32), device)
     path, steps = [to_host(x)], 32
     for i in range(steps):
         x = x + matching.layers[0].network(x, np.full_like(x, (i + 0.5) / steps, shape=x.shape[:1])) / steps
@@ -109,7 +109,7 @@ def draw_densities(axes, sde, matching, fresh, device, rng, size):
     axes[2].plot(path[:, :, 0], path[:, :, 1], color="0.6", lw=0.6)
     scatter(axes[2], path[0], color="C0", s=8)
     scatter(axes[2], path[-1], f"flow matching's paths: {found['matching']:.3f} nats", color="C3", s=8)
-    axes[2].set(xlim=(-2.2, 3.2), ylim=(-2.3, 3.1))
+    axes[2].set(xlim=(-1.6, 2.6), ylim=(-1.6, 2.6))
     return found
 
 
