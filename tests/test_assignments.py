@@ -15,7 +15,7 @@ from minigen.assignments.audit import audit
 from minigen.assignments.grading import grade, with_mistake
 from minigen.assignments.handout import cut_tree, leaks, make
 from minigen.assignments.manifest import NAMES, Assignment, Mistake, Problem, load
-from tests.test_assignments_hostile import VAE, write
+from tests.test_assignments_hostile import PROPERTY, VAE, write
 
 SAMPLE = '''"""Head."""
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_cut_is_refused(name, message):
 def test_a_handout_tells_no_solution(name):
     files = cut_tree(load(name))
     assert leaks(load(name), files) == []
-    assert not any(re.search(r"assignments/(?!checks|__init__)|\.git|__pycache__", path) for path in files)
+    assert not any(re.search(r"assignments/(?!checks|properties|__init__)|\.git|__pycache__", path) for path in files)
     for problem in load(name).problems:  # a copy of a body is seen wherever it stands
         body = sorted(source.solution(problem.function, source.text_of(problem.module)))
         if body:  # "return -softplus(logits)" alone is no copy of anything
@@ -108,7 +108,7 @@ def test_other_right_answers_with_helpers_and_imports_earn_everything_and_mistak
     scores = {r.name: (r.score, r.passed) for r in result.results}
     assert scores["kl_normal"] == (15, ["special cases", "property"])
     assert scores["kl_laplace"][0] == 0 and "NameError" in result.results[1].message
-    assert scores["iwae"] == (15.62, ["property"])  # right, but it leaves the logarithm
+    assert scores["iwae"] == (12.5, ["property"])  # right, but it leaves the logarithm
     assert [scores[n][0] for n in ("log_bernoulli", "log_gaussian", "draw_code")] == [10, 10, 20]
     assert result.together == ["vae.1", "vae.3", "vae.4", "vae.5"]
 
@@ -125,9 +125,9 @@ def test_the_audit_of_an_assignment_finds_nothing_and_sees_what_is_wrong(monkeyp
 
 
 def test_a_class_folder_is_graded_from_the_command_line(tmp_path, capsys):
-    good = write(tmp_path / "good", {})
+    good = write(tmp_path / "good", {}, prop=PROPERTY)
     half = {"kl_normal": "    return np.sum(1.0 * (np.exp(2 * log_std) + mean * mean - 1) - log_std, axis=-1)"}
-    bad, twin = write(tmp_path / "bad", half), write(tmp_path / "twin", half)
+    bad, twin = write(tmp_path / "bad", half, prop=PROPERTY), write(tmp_path / "twin", half, prop=PROPERTY)
     files = {name: str(tmp_path / name) for name in ("all.json", "scope.json", "class.csv")}
     options = ["--name", "vae", "--json", files["all.json"], "--gradescope", files["scope.json"], "--csv", files["class.csv"]]
     assert cli.main(["assignments", "grade", str(bad), str(good), str(twin), *options, "--seconds", "5"]) == 0
@@ -138,13 +138,13 @@ def test_a_class_folder_is_graded_from_the_command_line(tmp_path, capsys):
     scope = json.loads(Path(files["scope.json"]).read_text(encoding="utf-8"))
     assert scope["score"] == grades[0]["score"] == sum(t["score"] for t in scope["tests"])
     assert set(scope["tests"][0]) == {"name", "score", "max_score", "status", "output", "visibility"}
-    assert [t["status"] for t in scope["tests"]] == ["failed"] + ["passed"] * 5
+    assert [t["status"] for t in scope["tests"]] == ["failed"] + ["passed"] * 6
     rows = list(csv.reader(Path(files["class.csv"]).read_text(encoding="utf-8").splitlines()))
-    assert len(rows[1]) == 9 and rows[-1][0] == "vae.1" and rows[-1][2] == "2"
+    assert len(rows[1]) == 10 and rows[-1][0] == "vae.1" and rows[-1][2] == "2"
 
 
 def test_what_the_command_line_cannot_do_is_said_in_one_line(tmp_path, capsys):
     assert cli.main(["assignments", "grade", str(tmp_path)]) == 2
     assert "--name" in capsys.readouterr().err
     assert cli.main(["assignments", "list"]) == 0
-    assert "vae.6" in capsys.readouterr().out
+    assert "vae.7" in capsys.readouterr().out

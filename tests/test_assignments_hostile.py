@@ -10,12 +10,13 @@ from minigen.assignments.grading import grade
 from minigen.assignments.manifest import Assignment, load
 
 VAE = source.text_of("minigen.models.vae")
+PROPERTY = source.text_of("minigen.assignments.properties.kl")
 TRUE = "class Yes(np.ndarray):\n    __eq__ = __lt__ = __le__ = lambda self, other: True\n"
 WRONG = "    return np.zeros(mean.shape[:-1])"
 
 
-def write(folder, bodies, head=""):
-    """A submission: the reference's VAE with other bodies, {function: text}, and text at its head."""
+def write(folder, bodies, head="", prop=None):
+    """A submission: the reference's VAE with other bodies, {function: text}, and text at its head; with a property, where given."""
     text = VAE
     for function, body in bodies.items():
         message = "to be replaced"
@@ -25,6 +26,10 @@ def write(folder, bodies, head=""):
     path = Path(folder) / "minigen/models/vae.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text[:at] + head + text[at:], encoding="utf-8")
+    if prop is not None:
+        place = Path(folder) / "minigen/assignments/properties/kl.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(prop, encoding="utf-8")
     return Path(folder)
 
 
@@ -62,12 +67,12 @@ def test_attacks_earn_nothing_and_say_why(tmp_path):
     paths = [write(tmp_path / str(i), {"kl_normal": body} | KEEP, head=head) for i, (body, head, _) in enumerate(ATTACKS.values())]
     honest = write(tmp_path / "honest", {})
     *grades, last = grade(load("vae"), [*paths, honest], seconds=1)
-    assert last.score == 100, last
+    assert last.score == 90, last  # no property was written
     for (name, (_, _, message)), g in zip(ATTACKS.items(), grades, strict=True):
         first, *others = g.results
         assert first.score == 0, (name, first)
         assert re.search(message, first.message), (name, first.message)
-        assert [r.score for r in others] == [0, 0, 10, 0, 0] or name == "patched at import", (name, g.results)
+        assert [r.score for r in others] == [0, 0, 10, 0, 0, 0] or name == "patched at import", (name, g.results)
 
 
 KEEP = {f: "    raise NotImplementedError" for f in ("kl_laplace", "log_bernoulli")} | {
@@ -118,4 +123,21 @@ def test_edited_checks_and_package_change_no_grade(tmp_path):
         (folder / "minigen" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "minigen" / name).write_text("def require(*a, **k): pass\n", encoding="utf-8")
     (g,) = grade(load("vae"), [folder], seconds=2)
-    assert g.score == 0 and len(g.results) == 6
+    assert g.score == 0 and len(g.results) == 7
+
+
+def test_properties_earn_by_what_they_reject_and_only_if_they_accept_what_is_right(tmp_path):
+    head = "import numpy as np\nSEEN = []\ndef kl_property(kl):\n    mean = np.array([[2.0, 0.0]])\n"
+    bodies = {  # (score, what is said)
+        "accepts all": ("    return True\n", 0, "0 of 5 wrong functions are rejected"),
+        "raises": ("    assert kl(mean, mean) == no_such_name\n", 0, "NameError"),
+        "in part": ("    assert (kl(mean, 0 * mean) == 2).all()\n", 8, "4 of 5 wrong functions are rejected"),
+        "remembers": ("    SEEN.append(kl)\n    assert len(SEEN) == 1\n", 0, "0 of 5 wrong functions are rejected"),
+        "ends": ("    import os\n    os._exit(0)\n", 0, "ended before"),
+        "reads": ("    import inspect\n    assert 'axis=-1)  # (2)' in inspect.getsource(kl)\n", 0, "OSError"),
+    }  # fmt: skip
+    vae, empty = load("vae"), {"kl_normal": "    raise NotImplementedError"}
+    folders = [write(tmp_path / str(i), empty, prop=head + body) for i, (body, *_) in enumerate(bodies.values())]
+    only = Assignment("vae", "x", (vae.problem("kl_normal"), vae.problem("kl_property")))
+    for (name, (_, score, said)), g in zip(bodies.items(), grade(only, folders, seconds=2), strict=True):
+        assert g.results[1].score == score and said in g.results[1].message, (name, g.results[1])

@@ -2,7 +2,7 @@
 
 import tempfile
 
-from minigen.assignments.grading import grade, judged, looks_like, run_jobs, with_mistake
+from minigen.assignments.grading import check, grade, judged, looks_like, with_mistake
 from minigen.assignments.handout import cut_tree, leaks, make
 from minigen.assignments.source import PACKAGE
 
@@ -16,7 +16,7 @@ def audit(assignment, *, seconds=20.0, memory=4 << 30):
     wrong += [f"the reference of {r.label} earns {r.score} of {r.max_score}: {r.message}" for r in full.results if r.score < r.max_score]
     wrong += [f"the handout earns {r.score} for {r.label}" for r in none.results if r.score > 0]
     pairs = [(p, m) for p in assignment.problems for m in p.mistakes]
-    answers = run_jobs(assignment, [(p, {p.module: with_mistake(p, m)}, p.checks) for p, m in pairs], seconds, memory)
+    answers = check(assignment, [(p, {p.module: with_mistake(p, m)}) for p, m in pairs], seconds, memory)
     known = {}
     for (p, m), answer in zip(pairs, answers, strict=True):
         known.setdefault(p.name, []).append((m, answer["probe"]))

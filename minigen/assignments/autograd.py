@@ -12,7 +12,7 @@ PROBLEMS = (
     Problem(
         "fit",
         "derivatives:fit",
-        15,
+        10,
         {"special cases": checks.fit_cases, "property": checks.fit_adjoint},
         (
             Mistake("only lead", " or (shape[i - lead] == 1 and n != 1)", "", "axes of length 1 were broadcast, too"),
@@ -129,7 +129,7 @@ PROBLEMS = (
     Problem(
         "walk",
         "minigen.autograd:walk",
-        25,
+        20,
         {"special cases": checks.walk_cases, "property": checks.walk_gradient},
         (
             Mistake(
@@ -151,6 +151,30 @@ PROBLEMS = (
         ),
         ("The list is in topological order: in reverse, a value's cotangent is complete when its turn comes.",),
         ("autograd.1",),
+    ),
+    Problem(
+        "adjoint_property",
+        "minigen.assignments.properties.adjoint:adjoint_property",
+        10,
+        {"accepts": checks.adjoint_property_accepts, "rejects": checks.adjoint_property_rejects},
+        (
+            Mistake(
+                "ones",
+                "noise.standard_normal(x_shape), noise.standard_normal(y_shape)",
+                "np.ones(x_shape), np.ones(y_shape)",
+                "arrays of ones are all alike: entries may be exchanged, and the sums are the same",
+            ),
+            Mistake(
+                "inverse",
+                "np.isclose(left, right)",
+                "np.allclose(adjoint(forward(x)), x)",
+                "the adjoint is not the inverse: Aᵀ A is the identity for orthogonal maps only",
+            ),
+            Mistake("shape only", "np.isclose(left, right)", "np.isfinite(left + right)", "a wrong map may have the right shape"),
+        ),
+        ("Both sides are single numbers, whatever the shapes.",),
+        ("autograd.8",),
+        subject="convolve_weight",
     ),
 )
 

@@ -146,10 +146,37 @@ def with_mistake(problem, mistake):
     return source.replace(text, text.replace(mistake.old, mistake.new))
 
 
+def check(assignment, pairs, seconds, memory, tiers=True):
+    """An answer for each (problem, {module: source}); without `tiers` only the numbers of its probe.
+
+    A student's property is called in a process for each: for the reference of its subject, and for each known mistake.
+    """
+    jobs, counts = [], []
+    for p, sources in pairs:
+        about = assignment.problem(p.subject) if p.subject else None
+        texts = [{}, *({about.module: with_mistake(about, m)} for m in about.mistakes)] if about else [{}]
+        jobs += [(p, sources | text, ["accepts"] if about else p.checks if tiers else ()) for text in texts]
+        counts.append(len(texts))
+    found = iter(run_jobs(assignment, jobs, seconds, memory))
+    groups = [[next(found) for _ in range(n)] for n in counts]
+    return [verdict(assignment.problem(p.subject), *g) if p.subject else g[0] for (p, _), g in zip(pairs, groups, strict=True)]
+
+
+def verdict(subject, right, *wrong):
+    """The answer on a student's property from those of its calls: the functions that it rejects are its numbers."""
+    accepted = right["messages"].get("accepts", EMPTY) is None
+    rejected = [a["messages"].get("accepts") is not None for a in wrong]
+    missed = [m.misconception for m, no in zip(subject.mistakes, rejected, strict=True) if not no]
+    told = "\n  ".join([f"{sum(rejected)} of {len(wrong)} wrong functions are rejected. It accepts one of which to say:", *missed])
+    messages = right["messages"] | ({"rejects": told if missed else None} if accepted else {})
+    share = sum(rejected) / len(wrong) if accepted else 0
+    return {"messages": messages, "probe": [float(accepted), *map(float, rejected)], "error": right["error"], "share": share}
+
+
 def fingerprints(assignment, problems, seconds, memory):
     """{problem name: [(mistake, numbers)]}: what the known mistakes compute."""
     pairs = [(p, m) for p in problems for m in p.mistakes]
-    answers = run_jobs(assignment, [(p, {p.module: with_mistake(p, m)}, ()) for p, m in pairs], seconds, memory)
+    answers = check(assignment, [(p, {p.module: with_mistake(p, m)}) for p, m in pairs], seconds, memory, tiers=False)
     table = {}
     for (p, m), answer in zip(pairs, answers, strict=True):
         table.setdefault(p.name, []).append((m, answer["probe"]))
@@ -169,19 +196,21 @@ def grade(assignment, submissions, *, together=False, seconds=20.0, memory=4 << 
     grades = [Grade(str(s), assignment.name) for s in submissions]
     tables = [spliced(assignment, s) for s in submissions]
     jobs = [(g, p, sources) for g, (found, _) in enumerate(tables) for p, sources in found.items()]
-    answers = run_jobs(assignment, [(p, sources, p.checks) for _, p, sources in jobs], seconds, memory) if jobs else []
+    answers = check(assignment, [(p, sources) for _, p, sources in jobs], seconds, memory) if jobs else []
     by_problem = {(g, p): answer for (g, p, _), answer in zip(jobs, answers, strict=True)}
     failing = [p for p in assignment.problems if any(q is p and set(judged(p, a)[0]) != set(p.checks) for (_, q), a in by_problem.items())]
     known = fingerprints(assignment, failing, seconds, memory) if failing else {}
     for g, (out, (_, missing)) in enumerate(zip(grades, tables, strict=True)):
         for p in assignment.problems:
-            passed, message = ([], missing[p]) if p in missing else judged(p, by_problem[g, p])
-            mistake = None if p in missing or len(passed) == len(p.checks) else looks_like(by_problem[g, p]["probe"], known[p.name])
+            answer = {} if p in missing else by_problem[g, p]
+            passed, message = ([], missing[p]) if p in missing else judged(p, answer)
+            shares = dict.fromkeys(passed, 1) | ({"rejects": answer["share"]} if "share" in answer else {})
+            mistake = None if p in missing or len(passed) == len(p.checks) else looks_like(answer["probe"], known[p.name])
             told = (mistake.misconception, mistake.name) if mistake else ("", "")
-            out.results.append(Result(assignment.label(p), p.name, p.score(passed), p.points, passed, message, *told))
+            out.results.append(Result(assignment.label(p), p.name, p.score(shares), p.points, passed, message, *told))
         if together:
             found = list(spliced(assignment, submissions[g], together=True)[0].items())
-            answers = run_jobs(assignment, [(p, sources, p.checks) for p, sources in found], seconds, memory) if found else []
+            answers = check(assignment, found, seconds, memory) if found else []
             out.together = [assignment.label(p) for (p, _), a in zip(found, answers, strict=True) if len(judged(p, a)[0]) == len(p.checks)]
     return grades
 

@@ -4,7 +4,7 @@ import importlib
 from dataclasses import dataclass
 
 NAMES = ("autograd", "kmeans_pca_gmm", "vae", "gan", "metrics")
-TIERS = {"special cases": 3, "property": 5, "statistics": 2}  # their shares of a problem's points
+TIERS = {"special cases": 3, "property": 5, "statistics": 2, "accepts": 0, "rejects": 1}  # their shares of a problem's points
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class Problem:
 
     `checks` maps tiers to functions of the target. Their module has PROBES, {name: function of the target}: numbers which tell
     the known mistakes apart. `copies` are functions of the module that do the same work: they are cut, too.
+
+    A problem may ask for a property, a function that raises AssertionError for what is wrong. Then `subject` names the problem whose
+    function it is of: the property has to accept the reference, and earns its points by the known mistakes that it rejects.
     """
 
     name: str
@@ -33,6 +36,7 @@ class Problem:
     hints: tuple = ()
     prerequisites: tuple = ()
     copies: tuple = ()
+    subject: str = ""
 
     def __post_init__(self):
         if not self.checks or not set(self.checks) <= set(TIERS):
@@ -57,9 +61,9 @@ class Problem:
             "hints": self.hints, "prerequisites": self.prerequisites,
         }  # fmt: skip
 
-    def score(self, passed):
-        """The points for the tiers that passed, a set of names."""
-        return round(self.points * sum(TIERS[t] for t in self.checks if t in passed) / sum(TIERS[t] for t in self.checks), 2)
+    def score(self, shares):
+        """The points, given how much of each tier has passed: {tier: number from 0 to 1}."""
+        return round(self.points * sum(TIERS[t] * shares.get(t, 0) for t in self.checks) / sum(TIERS[t] for t in self.checks), 2)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,10 @@ class Assignment:
     def label(self, problem):
         """A problem's name for people: "vae.2"."""
         return f"{self.name}.{self.problems.index(problem) + 1}"
+
+    def problem(self, name):
+        """The problem of a name."""
+        return next(p for p in self.problems if p.name == name)
 
     @property
     def modules(self):

@@ -29,7 +29,7 @@ PROBLEMS = (
     Problem(
         "kl_laplace",
         HERE + "kl_laplace",
-        20,
+        15,
         {"special cases": checks.kl_cases, "property": checks.kl_laplace_integral},
         (
             Mistake("swapped", "np.exp(-log_scale)", "np.exp(log_scale)", "the exponent is |μ|/b, this multiplies by b"),
@@ -97,7 +97,7 @@ PROBLEMS = (
     Problem(
         "iwae",
         HERE + "VAE.iwae",
-        25,
+        20,
         {"special cases": checks.iwae_cases, "property": checks.iwae_definition},
         (
             Mistake("sum", " - float(np.log(eps.shape[0]))", "", "log K is missing: this is the sum of the weights, not their mean"),
@@ -111,6 +111,31 @@ PROBLEMS = (
         ),
         ("Do not leave the logarithm: weights of exp(−2000) are 0 in floating point.",),
         ("vae (9)", "vae.5"),
+    ),
+    Problem(
+        "kl_property",
+        "minigen.assignments.properties.kl:kl_property",
+        10,
+        {"accepts": checks.kl_property_accepts, "rejects": checks.kl_property_rejects},
+        (
+            Mistake("bound", "np.allclose(got, want, atol=1e-6)", "np.all(got >= 0)", "wrong functions are often not negative, too"),
+            Mistake(
+                "prior only",
+                "got = kl(mean, log_std)",
+                "mean, log_std, want = 0 * mean, 0 * log_std, 0.0\n    got = kl(mean, log_std)",
+                "that the KL of the prior from itself is 0 says nothing of others",
+            ),
+            Mistake(
+                "one coordinate",
+                "got = kl(mean, log_std)",
+                "got = kl(mean[:, :1], log_std[:, :1]) + kl(mean[:, 1:], log_std[:, 1:])",
+                "with one coordinate at a time nobody sees whether they are summed",
+            ),
+            Mistake("turned", "np.exp(log_q) * (log_q - log_p)", "np.exp(log_p) * (log_p - log_q)", "this is KL(p ‖ q), the mean under p"),
+        ),
+        ("An integral over a line is a sum over a fine grid.", "Sum, sign, factor, axis: let a case show each."),
+        ("vae.1",),
+        subject="kl_normal",
     ),
 )
 

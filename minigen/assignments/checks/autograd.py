@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 
-from minigen.assignments.checks.common import numbers
+from minigen.assignments.checks.common import accepts, numbers, rejects
 from minigen.autograd import vjp
-from minigen.convolution import conv2d, layout
+from minigen.convolution import conv2d, convolve, convolve_weight, layout
 from minigen.testing import check_gradients
 from minigen.testing.failure import require
 
@@ -135,6 +135,30 @@ def convolution_adjoint(convolve_weight):
         }
         require(np.isclose(got, want), "it is the adjoint of w ↦ y", got=got, want=want, **fields)
     check_gradients(lambda x, w: conv2d(x, w, 2) ** 2, (x[:, :, :, :2], w), order=2)
+
+
+def pairs():
+    """Arguments of `adjoint_property` for convolutions by their weights, the last with more than a block of images."""
+    rng = np.random.default_rng(2)
+    cases = [((5, 4), 4, 6, c) for c in CONVOLUTIONS] + [((96, 96), 32, 1, CONVOLUTIONS[0])]
+    for image, channels, out, (kernel, *options, groups) in cases:
+        x, windows = rng.standard_normal((2, *image, channels)), layout(image, kernel, *options)
+        forward = lambda w, x=x, a=(windows, groups): convolve(x, w, 0.0, *a)
+        adjoint = lambda y, x=x, a=(windows, groups): convolve_weight(x, y, *a)
+        yield forward, adjoint, (*kernel, channels // groups, out), (2, *windows.size, out)
+
+
+def adjoint_property_accepts(prop):
+    """It accepts a convolution by its weights and `convolve_weight`."""
+    for arguments in pairs():
+        accepts(prop, *arguments)
+
+
+def adjoint_property_rejects(prop):
+    """It rejects what is clearly wrong; a grader has more."""
+    forward, adjoint, *shapes = next(pairs())
+    wrong = {"Aᵀ of turned sign": lambda y: -adjoint(y), "0": lambda y: 0 * adjoint(y), "Aᵀ and 1": lambda y: adjoint(y) + 1}
+    rejects(prop, {name: (forward, f, *shapes) for name, f in wrong.items()})
 
 
 def walk_cases(walk):

@@ -1,4 +1,7 @@
-"""The first tier of every check: the function answers with honest numbers of the right shape, and leaves its arguments alone."""
+"""The first tier of every check: the function answers with honest numbers of the right shape, and leaves its arguments alone.
+
+And what is asked of a property that a student writes: it accepts what is right, and rejects what is wrong.
+"""
 
 import numpy as np
 
@@ -19,3 +22,21 @@ def numbers(f, arguments, shape):
     after = [a for a in arguments if isinstance(a, np.ndarray)]
     require(all(map(np.array_equal, before, after)), "it leaves its arguments as they were")
     return y.astype(np.float64)
+
+
+def accepts(prop, *arguments):
+    """The property holds for functions that are right."""
+    try:
+        prop(*arguments)
+    except AssertionError as error:
+        require(False, "what is right has the property", got=f"AssertionError: {error}", want="nothing is raised")
+
+
+def rejects(prop, wrong):
+    """The property fails for each of {what is wrong: arguments}."""
+    for name, arguments in wrong.items():
+        try:
+            prop(*arguments)
+        except Exception:  # a wrong function may raise on its own
+            continue
+        require(False, f"what is wrong does not have the property: {name}", got="nothing is raised", want="AssertionError")

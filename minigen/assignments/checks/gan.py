@@ -47,8 +47,8 @@ def optimal_logits_definition(optimal_logits):
     best = numbers(optimal_logits, (np.log(p), np.log(q)), (7,))
     for i, step in ((i, s) for i in range(7) for s in (-0.01, 0.01)):
         other = game(best + step * np.eye(7)[i])
-        fields = {"inputs": f"p = {p[i]:g}   q = {q[i]:g}   the logit there, {best[i]:.4g}, changed by {step}", "equation": "V(f*, q) ≥ V(f, q)"}
-        require(other <= game(best), "no other critic wins more than the best", got=game(best), want=other, **fields)
+        fields = {"inputs": f"p = {p[i]:g}   q = {q[i]:g}   the logit there, {best[i]:.4g}, changed by {step}"}
+        require(other <= game(best), "no critic has a larger V", equation="V(f*, q) ≥ V(f, q)", got=game(best), want=other, **fields)
     d = 1 / (1 + np.exp(-best))
     same(d, p / (p + q), "σ(f*) is the probability of a datum, where data and samples are equally many", equation="D* = p / (p + q)")
 

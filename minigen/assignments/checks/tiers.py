@@ -18,8 +18,8 @@ def run_tier(check, target):
     """None where the check accepts the target, or else what to tell the student; whatever the student's code raises is told."""
     try:
         find(check)(target)
-    except NotImplementedError:
-        return EMPTY
+    except NotImplementedError as error:  # of this function, or of one that it needs
+        return f"{EMPTY} ({error})"
     except MemoryError:
         return "it asks for too much memory"
     except AssertionError as failure:

@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 
-from minigen.assignments.checks.common import numbers
+from minigen.assignments.checks.common import accepts, numbers, rejects
 from minigen.autograd import vjp
 from minigen.testing import FAMILIES, check_gradients, check_kl_closed_form
 from minigen.testing.failure import require
@@ -143,6 +143,21 @@ def iwae_definition(iwae):
     log_w = np.log(np.array([[1.0, 0.5, 2.0], [3.0, 0.5, 4.0]]))
     got, want = np.exp(bound(iwae, log_w)), np.array([2.0, 0.5, 3.0])
     require(np.allclose(got, want), "exp of the bound is the mean of K weights", equation="log (1/K) Σₖ wₖ", got=got, want=want)
+
+
+def kl_property_accepts(prop):
+    """It accepts `kl_normal`."""
+    from minigen.models.vae import kl_normal
+
+    accepts(prop, kl_normal)
+
+
+def kl_property_rejects(prop):
+    """It rejects what is clearly wrong; a grader has more."""
+    from minigen.models.vae import kl_normal
+
+    spoiled = {"twice the KL": lambda a: 2 * a, "the KL and 1": lambda a: a + 1, "0": lambda a: 0 * a}
+    rejects(prop, {name: (lambda mean, log_std, f=f: f(kl_normal(mean, log_std)),) for name, f in spoiled.items()})
 
 
 def draw_probe(draw_code):
