@@ -30,7 +30,7 @@ def each(accepted):
 
 @pytest.mark.parametrize(("check", "case", "cases"), each(accepted=True), indirect=["cases"])
 def test_a_right_answer_is_accepted(check, case, cases):
-    seeds = range(3) if "seed" in inspect.signature(check).parameters and not draws_cases(check) else [None]
+    seeds = range(2) if "seed" in inspect.signature(check).parameters and not draws_cases(check) else [None]
     for seed in seeds:
         check(*case.args, **case.kwargs, **({} if seed is None else {"seed": seed}))
 
@@ -108,6 +108,7 @@ def test_the_smallest_counterexample_is_simple():
     assert rejects("", check_bijection, *flows["sign"].args).inputs == "x = [0. 0. 0.]"
     kernel = rejects("", check_adjoint, *CLAIMS[check_adjoint]["the kernel is not flipped"].args)
     assert kernel.inputs == "i = [0]   j = [0]" and (kernel.got, kernel.want) == (1, 3)
+    assert rejects("", check_adjoint, *CLAIMS[check_adjoint]["one entry"].args).inputs == "i = [5]   j = [5]"
 
 
 def test_a_simpler_point_outside_of_the_domain_is_passed_over():

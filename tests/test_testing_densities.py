@@ -9,6 +9,7 @@ from scipy import stats
 from minigen.testing import check_density_normalises, check_sampler_matches
 from minigen.testing.quadrature import integrate
 from tests.claims_of_laws import CDF, INF, LAW, STANDARD, gaussian
+from tests.rejections import rejects
 
 
 def test_quadrature_states_its_error():
@@ -40,6 +41,15 @@ def test_check_sampler_matches_wants_one_description():
     for wrong in ({}, {"log_prob": gaussian(1)}, CDF | LAW):
         with pytest.raises(ValueError, match="give cdf, or log_prob together with support"):
             check_sampler_matches(STANDARD, **wrong)
+
+
+def test_counts_are_judged_by_their_exact_probability():
+    """Of two values that are equally likely, the most extreme count that is accepted has a p-value of half of 10⁻⁶, or just above."""
+    n, fair = 1000, {"log_prob": lambda x: np.full(2, -math.log(2)), "support": np.arange(2.0)}
+    p_values = 2 * stats.binom.cdf(np.arange(500), n, 0.5)
+    least = int(np.argmax(p_values >= 0.5e-6))
+    check_sampler_matches(lambda n, rng: np.repeat([0.0, 1.0], [least, n - least]), n=n, **fair)
+    rejects("follow", check_sampler_matches, lambda n, rng: np.repeat([0.0, 1.0], [least - 1, n - least + 1]), n=n, **fair)
 
 
 def test_the_false_alarm_rate_is_not_far_above_what_it_says():
