@@ -3,7 +3,7 @@
 import importlib
 from dataclasses import dataclass
 
-NAMES = ("autograd", "kmeans_pca_gmm", "vae", "gan", "metrics")
+NAMES = ("autograd", "kmeans_pca_gmm", "vae", "gan", "flows_diffusion", "metrics")
 TIERS = {"special cases": 3, "property": 5, "statistics": 2, "accepts": 0, "rejects": 1}  # their shares of a problem's points
 
 
