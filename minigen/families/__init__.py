@@ -10,7 +10,7 @@ from minigen.families.adversarial import fit_conditional_gan, fit_gan, fit_wgan
 from minigen.families.autoencoders import fit_autoencoder, fit_conditional_vae, fit_vae, fit_vqvae, fit_vqvae2
 from minigen.families.autoregressive import fit_made, fit_pixelcnn
 from minigen.families.classical import fit_gmm, fit_kde, fit_kmeans, fit_pca
-from minigen.families.diffusion import fit_ddpm
+from minigen.families.diffusion import fit_ddpm, fit_flow_matching, fit_score_sde
 from minigen.families.energy import fit_rbm
 from minigen.families.flows import fit_realnvp
 
@@ -21,5 +21,5 @@ FAMILIES = {
     "autoencoder": fit_autoencoder, "VAE": fit_vae, "conditional VAE": fit_conditional_vae,
     "VQ-VAE": fit_vqvae, "VQ-VAE-2": fit_vqvae2, "GAN": fit_gan, "conditional GAN": fit_conditional_gan,
     "WGAN-GP": fit_wgan, "RealNVP": fit_realnvp, "MADE": fit_made, "PixelCNN": fit_pixelcnn,
-    "RBM": fit_rbm, "DDPM": fit_ddpm,
+    "RBM": fit_rbm, "DDPM": fit_ddpm, "score SDE": fit_score_sde, "flow matching": fit_flow_matching,
 }  # fmt: skip

@@ -138,7 +138,7 @@ class ContinuousFlow(Flow):
         """The data (n, *event) of codes: no trace is needed."""
         layer = self.layers[0]
         velocity = lambda y, t: (layer.network(y[0], np.full_like(y[0], t, shape=y[0].shape[:1])),)
-        (y,) = runge_kutta(velocity, (z,), 0.0, 1.0, 8 * layer.steps)  # (1)
+        (y,) = runge_kutta(velocity, (z,), 0.0, 1.0, 4 * layer.steps)  # (1)
         x, _ = self.from_line(y)
         return np.reshape(x, (x.shape[0], *self.event))
 
