@@ -168,6 +168,7 @@ PROBLEMS = (
                 "- variance) * 0 * eps",
                 "x_s lacks the noise that is left in it: the part along ε̂ is missing",
             ),
+            Mistake("no labels", "x_t, t, y, guidance)", "x_t, t)", "the labels are not told to the network: what is drawn ignores them"),
             Mistake("signal", "float(a[s]) * x0", "float(a[t]) * x0", "x_s holds a_s x̂₀, this has the signal of x_t"),
         ),
         ("`denoise` reads x̂₀ and ε̂; `reverse` has the mean and the variance of (2).", "For DDIM first β̃, from `posterior`."),

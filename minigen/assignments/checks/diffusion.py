@@ -94,15 +94,15 @@ TIMES = (3, 2), (5, 2), (4, 1)
 
 
 def diffusion(variance):
-    """A DDPM of one number, whose network says x̂₀ = CLEAN."""
+    """A DDPM of one number, whose network says x̂₀ = CLEAN, or the label where there is one."""
     from minigen.models.ddpm import DDPM
 
-    return DDPM(lambda x, time, y: 0 * x + CLEAN, BETAS, np.zeros(1), np.ones(1), (1,), "x0", variance)
+    return DDPM(lambda x, time, y: 0 * x + (CLEAN if y is None else y[:, None]), BETAS, np.zeros(1), np.ones(1), (1,), "x0", variance)
 
 
-def draws(step, x_t, t, s, sampler, eta, variance, seed=0):
-    """x_s of x_t (n,), by a generator of this seed."""
-    f = lambda x_t: step(diffusion(variance), x_t, t, s, np.random.default_rng(seed), sampler, eta)
+def draws(step, x_t, t, s, sampler, eta, variance, *labels):
+    """x_s of x_t (n,), by a generator of one seed."""
+    f = lambda x_t: step(diffusion(variance), x_t, t, s, np.random.default_rng(0), sampler, eta, *labels)
     return numbers(f, (x_t[:, None],), (len(x_t), 1))[:, 0]
 
 
@@ -131,6 +131,8 @@ def step_cases(step):
     for sampler, eta, variance in CHAINS:
         got = draws(step, x_t, 2, 0, sampler, eta, variance)
         same(got, CLEAN, "the step to s = 0 gives x̂₀, without noise", **told(2, 0, sampler, eta, variance))
+        got = draws(step, x_t, 2, 0, sampler, eta, variance, np.array([0.0, 1.0, 2.0]), 0.5)
+        same(got, [-0.25, 1.25, 2.75], "labels 0, 1, 2 and the guidance w = ½ reach the network: 1½ y − ½ · ½")
     noise = np.array([-1.0, 0.0, 2.0])
     got = draws(step, A[3] * CLEAN + SIGMA[3] * noise, 3, 1, "ddim", 0.0, "posterior")
     same(got, A[1] * CLEAN + SIGMA[1] * noise, "with η = 0 the noise in x_t is that in x_s", **told(3, 1, "ddim", 0.0, "posterior"))
@@ -160,11 +162,10 @@ def step_moments(step):
 
 
 def step_probe(step):
-    """What each chain draws, and the last step."""
+    """What each chain draws, with labels and at the last step, too."""
     x_t = np.array([-1.0, 0.5, 2.0])
-    every = [diffusion(chain[2]) for chain in CHAINS]
-    run = lambda model, t, s, chain: step(model, x_t[:, None], t, s, np.random.default_rng(1), *chain[:2])
-    return np.concatenate([run(m, t, s, c) for t, s in ((5, 2), (2, 0)) for m, c in zip(every, CHAINS, strict=True)], axis=None)
+    run = lambda t, s, chain, y=None: step(diffusion(chain[2]), x_t[:, None], t, s, np.random.default_rng(1), *chain[:2], y)
+    return flat([*(run(t, s, c) for t, s in ((5, 2), (2, 0)) for c in CHAINS), run(3, 2, CHAINS[0], x_t)])
 
 
 PROBES = {
