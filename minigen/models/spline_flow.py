@@ -34,23 +34,25 @@ SLOPE = float(np.log(np.expm1(1 - LEAST)))  # c₀
 
 # ---- The spline ----
 def spline_shape(raw, bound):
-    """(widths (…, K), heights (…, K), slopes at the knots (…, K + 1)) from raw numbers (…, 3K − 1)."""
-    k = (raw.shape[-1] + 1) // 3
-    w, h = (2 * bound * (LEAST + (1 - k * LEAST) * softmax(raw[..., i : i + k])) for i in (0, k))  # (1)
-    inner = LEAST + softplus(raw[..., 2 * k :] + SLOPE)  # (1)
-    one = np.ones_like(inner[..., :1])
-    return w, h, np.concatenate([one, inner, one], axis=-1)
+    """(widths and heights (2, K, N), slopes at the knots (K + 1, N)) from raw numbers (3K − 1, N)."""
+    k, length = (raw.shape[0] + 1) // 3, 2 * bound
+    sizes = length * LEAST + length * (1 - k * LEAST) * softmax(np.reshape(raw[: 2 * k], (2, k, raw.shape[1])), axis=1)  # (1)
+    inner, one = LEAST + softplus(raw[2 * k :] + SLOPE), np.ones_like(raw[:1])  # (1)
+    return sizes, np.concatenate([one, inner, one])
 
 
-def in_bin(v, sizes, others, slopes, bound):
-    """The bin of each v (…) by its `sizes` (…, K): (its size, its start, the same of `others`, the slopes at its ends), all (…)."""
-    ends = np.cumsum(sizes[..., :-1], axis=-1) - bound
-    past = (v[..., None] >= ends).astype(v.dtype)  # 1 for the inner knots that are left of v
-    one = np.ones_like(past[..., :1])
-    here = np.concatenate([one, past], axis=-1) - np.concatenate([past, 0 * one], axis=-1)
-    pick = lambda a: np.sum(a * here, axis=-1)
-    start = lambda a: np.sum(a[..., :-1] * past, axis=-1) - bound
-    return pick(sizes), start(sizes), pick(others), start(others), pick(slopes[..., :-1]), pick(slopes[..., 1:])
+def bins_first(v, raw):
+    """v (…) and raw (…, 3K − 1) as (N,) and (3K − 1, N): sums over bins are then sums of rows, which take half of the time."""
+    return np.reshape(v.T, (-1,)), np.reshape(raw.T, (raw.shape[-1], -1))
+
+
+def in_bin(v, sizes, slopes, side, bound):
+    """The bin of each v (N,) by its widths (side 0) or heights (1): (w_k, h_k), (x_k, y_k), both (2, N), d_k and d_(k+1), both (N,)."""
+    past = (v >= np.cumsum(sizes[side, :-1], axis=0) - bound).astype(v.dtype)  # 1 for the inner knots that are left of v
+    one = np.ones_like(v[None])
+    here = np.concatenate([one, past]) - np.concatenate([past, 0 * one])
+    start = np.sum(sizes[:, :-1] * past, axis=1) - bound
+    return np.sum(sizes * here, axis=1), start, np.sum(slopes[:-1] * here, axis=0), np.sum(slopes[1:] * here, axis=0)
 
 
 def slope_in_bin(xi, s, low, high):
@@ -62,24 +64,27 @@ def slope_in_bin(xi, s, low, high):
 
 def spline(x, raw, bound):
     """(y, log ∂y/∂x) of x (…) by the splines of raw (…, 3K − 1)."""
+    shape, (x, raw) = x.shape[::-1], bins_first(x, raw)
     inside = np.abs(x) < bound
     safe = np.where(inside, x, 0)
-    w, start, h, y_start, low, high = in_bin(safe, *spline_shape(raw, bound), bound)
-    xi, s = (safe - start) / w, h / w
-    y = y_start + h * (s * xi**2 + low * xi * (1 - xi)) / (s + (low + high - 2 * s) * xi * (1 - xi))  # (2)
-    return np.where(inside, y, x), np.where(inside, slope_in_bin(xi, s, low, high), 0)
+    (w, h), (x_k, y_k), low, high = in_bin(safe, *spline_shape(raw, bound), 0, bound)
+    xi, s = (safe - x_k) / w, h / w
+    y = y_k + h * (s * xi**2 + low * xi * (1 - xi)) / (s + (low + high - 2 * s) * xi * (1 - xi))  # (2)
+    log_slope = np.where(inside, slope_in_bin(xi, s, low, high), 0)
+    return np.reshape(np.where(inside, y, x), shape).T, np.reshape(log_slope, shape).T
 
 
 def spline_inverse(y, raw, bound):
     """(x, log ∂x/∂y) of y (…)."""
+    shape, (y, raw) = y.shape[::-1], bins_first(y, raw)
     inside = np.abs(y) < bound
     safe = np.where(inside, y, 0)
-    w, h, slopes = spline_shape(raw, bound)
-    h, y_start, w, start, low, high = in_bin(safe, h, w, slopes, bound)
-    s, eta, e = h / w, safe - y_start, low + high - 2 * h / w
+    (w, h), (x_k, y_k), low, high = in_bin(safe, *spline_shape(raw, bound), 1, bound)
+    s, eta, e = h / w, safe - y_k, low + high - 2 * h / w
     a, b, c = h * (s - low) + eta * e, h * low - eta * e, -s * eta
     xi = 2 * c / (-b - np.sqrt(np.maximum(b**2 - 4 * a * c, 0)))  # (4)
-    return np.where(inside, start + xi * w, y), np.where(inside, -slope_in_bin(xi, s, low, high), 0)
+    log_slope = np.where(inside, -slope_in_bin(xi, s, low, high), 0)
+    return np.reshape(np.where(inside, x_k + xi * w, y), shape).T, np.reshape(log_slope, shape).T
 
 
 # ---- The flow ----
