@@ -6,10 +6,11 @@ such that the first data leave it with mean 0 and variance 1:
 
     y = (h + b) e^s,   log |det| = H W Σ s                                                                 (1)
 
-An invertible 1 × 1 convolution, a learned generalisation of a permutation of the channels. With P a permutation, L and U triangular with
-ones on the diagonal, and σ signs, its determinant is at hand:
+An invertible 1 × 1 convolution, a learned generalisation of a permutation of the channels. With P a permutation, L triangular with ones
+on the diagonal and U′ strictly above it, the determinant is at hand. It begins as P; the paper begins with a random rotation, but levels
+are far from Gaussian, and splines straighten single pixels better than mixtures of them:
 
-    y = h A,   A = P L (U′ + diag(σ e^a)),   log |det| = H W Σ a,   U′ strictly above the diagonal          (2)
+    y = h A,   A = P L (U′ + diag(e^a)),   log |det| = H W Σ a                                             (2)
 
 A coupling of channels: with h = (h₁, h₂), a convolutional network of h₁ says how each number of h₂ is moved by a spline f of
 `spline_flow`, or, without bins, by a line as in `realnvp`:
@@ -77,25 +78,22 @@ class ActNorm:
 class Mix:
     """The invertible 1 × 1 convolution."""
 
-    lower: np.ndarray  # (C, C), used below the diagonal
-    upper: np.ndarray  # (C, C), used above it
+    lower: np.ndarray  # (C, C), used below the diagonal: L
+    upper: np.ndarray  # (C, C), used above it: U′
     log_diagonal: np.ndarray  # a (C,)
-    signs: np.ndarray = field(metadata={"static": True})  # σ (C,)
     permutation: np.ndarray = field(metadata={"static": True})  # P (C, C)
 
     @classmethod
     def init(cls, rng, channels, dtype=np.float32):
-        """A random rotation."""
-        from scipy.linalg import lu
-
-        p, lower, upper = lu(np.linalg.qr(rng.standard_normal((channels, channels)))[0])
-        d = np.diag(upper)
-        return cls(*(a.astype(dtype) for a in (lower, upper, np.log(np.abs(d)), np.sign(d), p)))
+        """A random permutation."""
+        zeros = lambda *shape: np.zeros(shape, dtype)
+        p = np.eye(channels, dtype=dtype)[rng.permutation(channels)]
+        return cls(zeros(channels, channels), zeros(channels, channels), zeros(channels), p)
 
     def matrix(self):
         """A (C, C)."""
-        one = like(self.permutation, np.eye(self.signs.shape[0]))
-        upper = np.triu(self.upper, 1) + one * (self.signs * np.exp(self.log_diagonal))
+        one = like(self.permutation, np.eye(self.log_diagonal.shape[0]))
+        upper = np.triu(self.upper, 1) + one * np.exp(self.log_diagonal)
         return self.permutation @ (np.tril(self.lower, -1) + one) @ upper  # (2)
 
     def forward(self, h):
