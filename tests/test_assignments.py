@@ -5,13 +5,15 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from minigen import cli
 from minigen.assignments import source
-from minigen.assignments.audit import audit
+from minigen.assignments.audit import audit, audit_variants
+from minigen.assignments.command import assignment_of
 from minigen.assignments.grading import grade, with_mistake
 from minigen.assignments.handout import cut_tree, leaks, make
 from minigen.assignments.manifest import NAMES, Assignment, Mistake, Problem, load
@@ -94,7 +96,9 @@ def test_a_manifest_is_checked():
     with pytest.raises(ValueError, match="there is no assignment 'cats'"):
         load("cats")
     with pytest.raises(ValueError, match="does not hold 'cats'"):
-        with_mistake(load("vae").problems[0], Mistake("x", "cats", "dogs", ""))
+        with_mistake(load("vae"), load("vae").problems[0], Mistake("x", "cats", "dogs", ""))
+    with pytest.raises(ValueError, match="'metrics' has no variants"):
+        load("metrics", 1)
 
 
 def test_other_right_answers_with_helpers_and_imports_earn_everything_and_mistakes_stay_with_their_problem(tmp_path):
@@ -122,6 +126,45 @@ def test_the_audit_of_an_assignment_finds_nothing_and_sees_what_is_wrong(monkeyp
     problem = Problem("kl_normal", first.target, 1, first.checks, (*first.mistakes[:1], harmless, twin))
     text = "\n".join(audit(Assignment("vae", "x", (problem,)), seconds=10))
     assert "'harmless' is not caught" in text and "'twin' is not named" in text
+
+
+def test_every_variant_is_fair_and_a_stale_edit_is_seen():
+    gan = load("gan")
+    assert audit_variants(gan, seconds=10) == []
+    first = gan.problem("optimal_logits")
+    useless, stale = (("The derivative", "A derivative"),), (("cats", "dogs"),)
+    text = "\n".join(audit_variants(Assignment("gan", "x", (replace(first, variants=(useless, stale)),)), seconds=10))
+    assert "'cats' of a variant is 0 times" in text and "variant 1: gan.1: the solution without a variant earns all" in text
+
+
+def test_a_variant_is_drawn_by_its_seed_recorded_in_the_handout_and_graded(tmp_path, capsys):
+    texts = [load("gan", seed).text("minigen.models.gan") for seed in range(8)]
+    assert len(set(texts)) == 2 and source.text_of("minigen.models.gan") not in texts
+    assert texts == [load("gan", seed).text("minigen.models.gan") for seed in range(8)]
+    theirs, ours = (next(s for s in range(8) if texts[s] == t) for t in dict.fromkeys(texts))
+    good, copied = tmp_path / "good", tmp_path / "copied"
+    for folder in (good, copied):
+        assert cli.main(["assignments", "make", "gan", str(folder), "--variant", str(ours)]) == 0
+        assert f"variant {ours}" in (folder / "README.md").read_text(encoding="utf-8")
+    (good / "minigen/models/gan.py").write_text(texts[ours], encoding="utf-8")
+    (copied / "minigen/models/gan.py").write_text(texts[theirs], encoding="utf-8")
+    done = subprocess.run([sys.executable, "-I", str(good / "check.py"), "gan.2"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.count("ok  ") == 2 and "FAILED" not in done.stdout
+    assert cli.main(["assignments", "grade", str(good), str(copied)]) == 0
+    printed = capsys.readouterr()
+    assert f"{good}: 100 of 100" in printed.out and f"{copied}: 90 of 100" in printed.out and not printed.err
+
+
+@pytest.mark.parametrize(("options", "graded"), [({}, ("vae", 5)), ({"variant": 7}, ("vae", 7)), ({"name": "gan"}, ("gan", None))])
+def test_most_cards_decide_and_the_others_are_told(options, graded, tmp_path, capsys):
+    cards = ['{"assignment": "vae", "variant": 5}'] * 2 + ['{"assignment": "vae"}', "[1]", '{"assignment": "vae", "variant": "x"}', "{"]
+    for i, card in enumerate(cards):
+        (tmp_path / str(i)).mkdir()
+        (tmp_path / str(i) / "handout.json").write_text(card)
+    found = assignment_of([tmp_path / str(i) for i in reversed(range(len(cards)))], **options)
+    assert (found.name, [p.edits for p in found.problems]) == (graded[0], [p.edits for p in load(*graded).problems])
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == (1 if graded == ("vae", 5) else 3) and f"graded as {graded[0]}, variant {graded[1]}" in told[0]
 
 
 def test_a_class_folder_is_graded_from_the_command_line(tmp_path, capsys):

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from minigen.assignments import manifest
-from minigen.assignments.audit import audit
+from minigen.assignments.audit import audit, audit_variants
 from minigen.assignments.grading import as_json, grade
 from minigen.assignments.handout import make
 
@@ -19,9 +19,11 @@ def add_options(parser):
     one = actions.add_parser("make", help="write a handout: a folder that runs on its own")
     one.add_argument("name", choices=manifest.NAMES)
     one.add_argument("out", help="a new or empty folder")
+    one.add_argument("--variant", type=int, metavar="SEED", help="change what is asked, so that solutions cannot be copied")
     one = actions.add_parser("grade", help="grade submissions: folders, or single files")
     one.add_argument("submissions", nargs="+", metavar="SUBMISSION")
     one.add_argument("--name", choices=manifest.NAMES, help="the assignment, where the submission's handout.json does not say it")
+    one.add_argument("--variant", type=int, metavar="SEED", help="the variant, where it is not what most submissions' handout.json says")
     one.add_argument("--json", metavar="FILE", help="everything")
     one.add_argument("--gradescope", metavar="FILE", help="results.json of the first submission")
     one.add_argument("--csv", metavar="FILE", help="a row a submission, and how often each misconception was seen")
@@ -31,18 +33,30 @@ def add_options(parser):
     one.add_argument("name", choices=(*manifest.NAMES, "all"))
 
 
-def assignment_of(submissions, name):
-    """The assignment that is named, or that the first submission's card names."""
-    for submission in submissions:
-        card = Path(submission) / "handout.json"
-        if name is None and card.is_file() and card.stat().st_size < 1_000_000:
-            try:
-                name = json.loads(card.read_text(encoding="utf-8"))["assignment"]
-            except (ValueError, KeyError, TypeError):
-                continue
-    if name is None:
+def card(submission):
+    """(assignment, variant) as a submission's handout.json has them; None where it has none that can be read."""
+    file = Path(submission) / "handout.json"
+    try:
+        told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and file.stat().st_size < 1_000_000 else {}
+        name, variant = told["assignment"], told.get("variant")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return (name, variant) if name in manifest.NAMES and type(variant) in (int, type(None)) else None
+
+
+def assignment_of(submissions, name=None, variant=None):
+    """The assignment and variant that are named, or that most cards name; says whose card has another."""
+    cards = {s: c for s in submissions if (c := card(s))}
+    if name is None and not cards:
         raise ValueError("no submission has a handout.json: say which assignment it is with --name")
-    return manifest.load(name)
+    most = Counter(c for c in cards.values() if name in (None, c[0])).most_common(1)
+    usual = most[0][0] if most else (name, None)
+    graded = usual[0], usual[1] if variant is None else variant
+    for submission, (its_name, its_variant) in cards.items():
+        if (its_name, its_variant) != graded:
+            graded_as = f"graded as {graded[0]}, variant {graded[1]}"
+            print(f"{submission} says that it is {its_name}, variant {its_variant}; {graded_as}", file=sys.stderr)
+    return manifest.load(*graded)
 
 
 def table(g):
@@ -104,13 +118,13 @@ def show(options):
 
 def hand_out(options):
     """Make."""
-    print(make(manifest.load(options.name), options.out))
+    print(make(manifest.load(options.name, options.variant), options.out, options.variant))
     return 0
 
 
 def mark(options):
     """Grade."""
-    assignment = assignment_of(options.submissions, options.name)
+    assignment = assignment_of(options.submissions, options.name, options.variant)
     grades = grade(assignment, options.submissions, together=options.together, seconds=options.seconds)
     print("\n\n".join(map(table, grades)))
     if options.json:
@@ -127,9 +141,10 @@ def look(options):
     code = 0
     for name in manifest.NAMES if options.name == "all" else [options.name]:
         a = manifest.load(name)
-        wrong = audit(a)
+        wrong = audit(a) + audit_variants(a)
         mistakes = sum(len(p.mistakes) for p in a.problems)
         fine = f"the reference earns all, the handout nothing, {mistakes} known mistakes are caught and named, nothing leaks"
+        fine += f"; so in {variants} variants" if (variants := max(len(p.variants) for p in a.problems)) else ""
         print(f"{name}: {fine}" if not wrong else "\n".join(f"{name}: {w}" for w in wrong))
         code = code or int(bool(wrong))
     return code

@@ -5,6 +5,21 @@ from minigen.assignments.manifest import Assignment, Mistake, Problem
 
 HERE = "minigen.models.gan:"
 
+
+def unequal(batch, factor, shift, ratio):
+    """Edits for a critic of batches in which data and samples are not equally many."""
+    return (
+        (
+            '"""f*, the logits of the best critic, from the log-densities of data and of samples at the same points."""',
+            f'"""The logits of the best critic of batches with {batch}, from the log-densities of both at the same points.\n\n'
+            f"    Its value is {factor}E_p[log D(x)] + E_q[log(1 − D(x))], where (2) is for equally many.\n"
+            '    """',
+        ),
+        ("    return log_p - log_q  # (2)", f"    log_q = log_q {shift}\n    return log_p - log_q"),
+        ("DATA_PER_SAMPLE = 1.0", f"DATA_PER_SAMPLE = {ratio}"),
+    )
+
+
 PROBLEMS = (
     Problem(
         "value",
@@ -41,8 +56,12 @@ PROBLEMS = (
             Mistake("log D", "log_p - log_q", "-softplus(log_q - log_p)", "this is log D*; asked is the logit f*, log D* − log(1 − D*)"),
             Mistake("densities", "log_p - log_q", "np.exp(log_p) - np.exp(log_q)", "the logit is a log-ratio, no difference of densities"),
         ),
-        ("For each x maximise p log D + q log(1 − D) by D.", "f = log D − log(1 − D)."),
+        ("For each x maximise the value's two terms there by D.", "f = log D − log(1 − D)."),
         ("gan.1",),
+        variants=(
+            unequal("three data for each sample", "3 ", "- math.log(3)", "3.0"),
+            unequal("four samples for each datum", "¼ ", "+ LOG_4", "0.25"),
+        ),
     ),
     Problem(
         "optimal_value",

@@ -14,7 +14,7 @@ import numpy as np
 
 from minigen.assignments.checks.tiers import EMPTY
 from minigen.assignments.handout import COPY, cut_tree
-from minigen.assignments.source import PACKAGE, cut, locate, path_of, splice, text_of
+from minigen.assignments.source import PACKAGE, cut, locate, path_of, splice
 
 WORKER = Path(__file__).with_name("worker.py")
 LARGEST = 1_000_000  # bytes of a student's file
@@ -61,7 +61,7 @@ def run_jobs(assignment, jobs, seconds, memory):
         for path, text in cut_tree(assignment).items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_text(text, encoding="utf-8")
-        whole = {m: text_of(m) for m in assignment.modules}  # the tree has them cut
+        whole = {m: assignment.text(m) for m in assignment.modules}  # the tree has them cut
         rows = [
             {"row": p.row(assignment.label(p)), "sources": whole | sources, "tiers": list(tiers), "seconds": seconds,
              "memory": memory, "reference": os.path.realpath(PACKAGE)}
@@ -125,7 +125,7 @@ def spliced(assignment, submission, together=False):
             functions = [q.function for q in ps] if together else [p.function]
             try:
                 tree = read(submission, module)[0]  # fresh: what is spliced becomes part of another tree
-                text = splice(cut(text_of(module), dict.fromkeys(set(p.copies) - set(functions), COPY)), tree, functions)
+                text = splice(cut(assignment.text(module), dict.fromkeys(set(p.copies) - set(functions), COPY)), tree, functions)
                 compile(text, "<student>", "exec")
                 sources[p] = {module: text}
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -136,9 +136,9 @@ def spliced(assignment, submission, together=False):
     return sources, problems
 
 
-def with_mistake(problem, mistake):
+def with_mistake(assignment, problem, mistake):
     """The module's source with a known mistake in the problem's function; ValueError where its text is not there."""
-    source = text_of(problem.module)
+    source = assignment.text(problem.module)
     body, i = locate(ast.parse(source), problem.function)
     text = ast.get_source_segment(source, body[i])
     if text.count(mistake.old) < 1:
@@ -154,7 +154,7 @@ def check(assignment, pairs, seconds, memory, tiers=True):
     jobs, counts = [], []
     for p, sources in pairs:
         about = assignment.problem(p.subject) if p.subject else None
-        texts = [{}, *({about.module: with_mistake(about, m)} for m in about.mistakes)] if about else [{}]
+        texts = [{}, *({about.module: with_mistake(assignment, about, m)} for m in about.mistakes)] if about else [{}]
         jobs += [(p, sources | text, ["accepts"] if about else p.checks if tiers else ()) for text in texts]
         counts.append(len(texts))
     found = iter(run_jobs(assignment, jobs, seconds, memory))
@@ -176,7 +176,7 @@ def verdict(subject, right, *wrong):
 def fingerprints(assignment, problems, seconds, memory):
     """{problem name: [(mistake, numbers)]}: what the known mistakes compute."""
     pairs = [(p, m) for p in problems for m in p.mistakes]
-    answers = check(assignment, [(p, {p.module: with_mistake(p, m)}) for p, m in pairs], seconds, memory, tiers=False)
+    answers = check(assignment, [(p, {p.module: with_mistake(assignment, p, m)}) for p, m in pairs], seconds, memory, tiers=False)
     table = {}
     for (p, m), answer in zip(pairs, answers, strict=True):
         table.setdefault(p.name, []).append((m, answer["probe"]))

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import minigen
-from minigen.assignments.source import closure, cut, path_of, phrases, solution, text_of
+from minigen.assignments.source import closure, cut, path_of, phrases, solution
 
 CHECK = '''"""Checks what is written so far: python check.py [vae.2 …]"""
 
@@ -49,9 +49,8 @@ def messages(assignment):
 def cut_tree(assignment):
     """{relative path: text} of the package as the student gets it: what the problems and their checks import, with the bodies cut."""
     table = messages(assignment)
-    checks = {check.__module__ for problem in assignment.problems for check in problem.checks.values()}
-    modules = closure([*table, *checks, "minigen.assignments.checks.tiers"])
-    return {str(path_of(m)): cut(text_of(m), table[m]) if m in table else text_of(m) for m in modules}
+    modules = closure([*table, *assignment.checks, "minigen.assignments.checks.tiers"])
+    return {str(path_of(m)): cut(assignment.text(m), table[m]) if m in table else assignment.text(m) for m in modules}
 
 
 def leaks(assignment, files):
@@ -59,17 +58,17 @@ def leaks(assignment, files):
     found = []
     spoken = {path: phrases(ast.parse(text)) for path, text in files.items() if path.endswith(".py")}
     for problem in assignment.problems:
-        told = solution(problem.function, text_of(problem.module))
+        told = solution(problem.function, assignment.text(problem.module))
         for path, text in files.items():
             found += [f"{path} holds {phrase!r} of {problem.name}" for phrase in sorted(told & spoken.get(path, set()))]
             found += [f"{path} tells the mistake {m.name!r} of {problem.name}" for m in problem.mistakes if m.misconception in text]
     return found
 
 
-def readme(assignment):
+def readme(assignment, variant):
     """The handout's README."""
     lines = [
-        f"# {assignment.title}",
+        f"# {assignment.title}" + (f", variant {variant}" if variant is not None else ""),
         "",
         "Write the functions below; their docstrings, and the head of their files, say what they are.",
         "",
@@ -78,19 +77,23 @@ def readme(assignment):
     for p in assignment.problems:
         lines += [f"**{assignment.label(p)}** `{p.function}` in `{path_of(p.module)}`, {p.points} points"]
         lines += [f"- after {', '.join(p.prerequisites)}"] if p.prerequisites else []
+        lines += ["- a property: it has to accept what is right, and earns its points by what it rejects"] if p.subject else []
         lines += [""]
     return "\n".join(lines)
 
 
-def make(assignment, out):
-    """Write the handout into the folder `out`, which must be empty or new; its path. ValueError where it would tell a solution."""
+def make(assignment, out, variant=None):
+    """Write the handout into the folder `out`, which must be empty or new; its path. ValueError where it would tell a solution.
+
+    `variant` is the seed with which the assignment was loaded: the handout records it, for the grader.
+    """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out} exists and is not an empty folder")
     files = cut_tree(assignment)
     rows = [p.row(assignment.label(p)) for p in assignment.problems]
-    card = {"assignment": assignment.name, "version": minigen.__version__, "problems": rows}
-    files |= {"check.py": CHECK, "handout.json": json.dumps(card, indent=1, ensure_ascii=False), "README.md": readme(assignment)}
+    card = {"assignment": assignment.name, "version": minigen.__version__, "variant": variant, "problems": rows}
+    files |= {"check.py": CHECK, "handout.json": json.dumps(card, indent=1, ensure_ascii=False), "README.md": readme(assignment, variant)}
     if told := leaks(assignment, files):
         raise ValueError("the handout would tell a solution: " + "; ".join(told))
     for path, text in files.items():

@@ -5,6 +5,17 @@ from minigen.assignments.manifest import Assignment, Mistake, Problem
 
 HERE = "minigen.models."
 
+
+def unit(name, base):
+    """Edits that measure information in units of log `base` nats."""
+    return (
+        ("I(y; s) in nats, where y = w", f"I(y; s) in {name}, where y = w"),
+        ("float(np.exp(2 * mutual_information(", f"float(np.power({base}.0, 2 * mutual_information("),
+        ("    return 0.5 * (np.linalg.slogdet(w @", f"    return 1 / np.log({base}) * 0.5 * (np.linalg.slogdet(w @"),
+        ("BASE = np.e", f"BASE = {base}.0"),
+    )
+
+
 PROBLEMS = (
     Problem(
         "expand",
@@ -70,6 +81,7 @@ PROBLEMS = (
             ),
         ),
         ("I(y; s) = h(y) − h(y | s).",),
+        variants=(unit("bits", 2), unit("decimal digits", 10)),
     ),
     Problem(
         "whiten",

@@ -1,7 +1,10 @@
 """What an assignment is: problems on functions of the project, their points, checks, hints and known mistakes."""
 
 import importlib
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
+
+from minigen.assignments.source import text_of
 
 NAMES = ("autograd", "kmeans_pca_gmm", "vae", "gan", "flows_diffusion", "metrics")
 TIERS = {"special cases": 3, "property": 5, "statistics": 2, "accepts": 0, "rejects": 1}  # their shares of a problem's points
@@ -26,6 +29,9 @@ class Problem:
 
     A problem may ask for a property, a function that raises AssertionError for what is wrong. Then `subject` names the problem whose
     function it is of: the property has to accept the reference, and earns its points by the known mistakes that it rejects.
+
+    `variants` change what is asked, each a tuple of edits (old text, new text) of the assignment's modules and of its checks: an
+    equation in a docstring, the body, the constant in the check's definition. `edits` are those of the variant that was chosen.
     """
 
     name: str
@@ -37,6 +43,8 @@ class Problem:
     prerequisites: tuple = ()
     copies: tuple = ()
     subject: str = ""
+    variants: tuple = ()
+    edits: tuple = ()
 
     def __post_init__(self):
         if not self.checks or not set(self.checks) <= set(TIERS):
@@ -87,9 +95,30 @@ class Assignment:
         """The modules that a student edits."""
         return list(dict.fromkeys(p.module for p in self.problems))
 
+    @property
+    def checks(self):
+        """The modules that hold the checks."""
+        return list(dict.fromkeys(check.__module__ for p in self.problems for check in p.checks.values()))
 
-def load(name):
-    """The assignment of a name; ValueError where there is none."""
+    def text(self, module):
+        """A module's source, in this variant of the assignment."""
+        text = text_of(module)
+        for old, new in (edit for p in self.problems for edit in p.edits if module in {*self.modules, *self.checks}):
+            text = text.replace(old, new)
+        return text
+
+    def chosen(self, index):
+        """This assignment with a variant of each problem that has some; `index(problem)` says which."""
+        return replace(self, problems=tuple(replace(p, edits=p.variants[index(p)]) if p.variants else p for p in self.problems))
+
+
+def load(name, variant=None):
+    """The assignment of a name, as it stands or in the variant of a seed; ValueError where there is none."""
     if name not in NAMES:
         raise ValueError(f"there is no assignment {name!r}; there are {', '.join(NAMES)}")
-    return importlib.import_module(f"minigen.assignments.{name}").ASSIGNMENT
+    assignment = importlib.import_module(f"minigen.assignments.{name}").ASSIGNMENT
+    if variant is None:
+        return assignment
+    if not any(p.variants for p in assignment.problems):
+        raise ValueError(f"the assignment {name!r} has no variants")
+    return assignment.chosen(lambda p: random.Random(f"{variant} {p.name}").randrange(len(p.variants)))

@@ -6,12 +6,42 @@ from minigen.assignments.manifest import Assignment, Mistake, Problem
 HERE = "minigen.models.vae:"
 
 
+def prior(variance, scale, squares, factor, sign):
+    """Edits that give the normal prior the scale 2 or ½. The class keeps its own: KL(q(z/s) ‖ N(0, s²)) is KL(q(z) ‖ N(0, 1))."""
+    return (
+        ("and N(0, 1), a Laplace (μ, b)", f"and N(0, {variance}), a Laplace (μ, b)"),
+        ("KL = Σ ½ (σ² + μ² − 1) − log σ            ", f"KL = Σ ½ ({squares} − 1) − log σ {sign.replace('-', '−')} log 2"),
+        ('"""KL(N(μ, σ²) ‖ N(0, 1)) in nats."""', f'"""KL(N(μ, σ²) ‖ N(0, {variance})) in nats."""'),
+        ("(np.exp(2 * log_std) + mean * mean - 1)", f"((np.exp(2 * log_std) + mean * mean) {factor} - 1)"),
+        (" - 1) - log_std, axis=-1)  # (2)", f" - 1) - log_std {sign} LOG_2, axis=-1)  # (2)"),
+        (
+            'return (kl_normal if self.prior == "normal" else kl_laplace)(*self.halves(h))',
+            "mean, log_scale = self.halves(h)\n        if self.prior == 'normal':  # N(0, 1), and z/s has another scale\n"
+            f"            return kl_normal(mean * {scale}, log_scale {sign} LOG_2)\n        return kl_laplace(mean, log_scale)",
+        ),
+        ("(n,): Σ KL(N(μ, σ²) ‖ N(0, 1))", f"(n,): Σ KL(N(μ, σ²) ‖ N(0, {variance}))"),
+        ("    prior = 0.0\n", f"    prior = np.log({scale})\n"),
+        ("PRIOR_SCALE = 1.0", f"PRIOR_SCALE = {scale}"),
+    )
+
+
+def renyi(weight, root):
+    """Edits that make it a variational Rényi bound (Li & Turner 2016, "Rényi divergence variational inference")."""
+    weights = "logsumexp(self.log_weights(x, eps){}, axis=0) - float(np.log(eps.shape[0]))"
+    return (
+        ("log p(x) ≥ E log (1/K) Σₖ wₖ,   wₖ", f"log p(x) ≥ E {root} log (1/K) Σₖ {weight},   wₖ"),
+        ("The importance-weighted bound on log p(x) from eps", "The bound (10) on log p(x) from eps"),
+        (f"return {weights.format('')}", f"bound = {weights.format(f' / {root}')}\n        return {root} * bound"),
+        ("POWER = 1.0", f"POWER = 1 / {root}"),
+    )
+
+
 PROBLEMS = (
     Problem(
         "kl_normal",
         HERE + "kl_normal",
         15,
-        {"special cases": checks.kl_cases, "property": checks.kl_normal_integral},
+        {"special cases": checks.kl_normal_cases, "property": checks.kl_normal_integral},
         (
             Mistake("no half", "0.5 * (", "1.0 * (", "the factor ½ is missing before σ² + μ² − 1"),
             Mistake(
@@ -25,6 +55,7 @@ PROBLEMS = (
         ),
         ("Write log q(z) − log p(z) and take its mean under q: only E z and E z² are needed.",),
         ("vae (1)",),
+        variants=(prior("2²", "2.0", "(σ² + μ²)/4", "/ 4", "+"), prior("(½)²", "0.5", "4 (σ² + μ²)", "* 4", "-")),
     ),
     Problem(
         "kl_laplace",
@@ -103,14 +134,15 @@ PROBLEMS = (
             Mistake("sum", " - float(np.log(eps.shape[0]))", "", "log K is missing: this is the sum of the weights, not their mean"),
             Mistake(
                 "elbo",
-                "logsumexp(self.log_weights(x, eps), axis=0) - float(np.log(eps.shape[0]))",
-                "np.mean(self.log_weights(x, eps), axis=0)",
+                "logsumexp(",
+                "(lambda a, axis: np.mean(a, axis=axis) + float(np.log(a.shape[0])))(",
                 "this is the mean of log-weights, the ELBO; asked is the log of the mean weight",
             ),
             Mistake("data", "np.log(eps.shape[0])", "np.log(eps.shape[1])", "this divides by the number of data, not by that of samples"),
         ),
         ("Do not leave the logarithm: weights of exp(−2000) are 0 in floating point.",),
-        ("vae (9)", "vae.5"),
+        ("vae (10)", "vae.5"),
+        variants=(renyi("wₖ^½", 2), renyi("wₖ^⅓", 3)),
     ),
     Problem(
         "kl_property",
@@ -122,7 +154,7 @@ PROBLEMS = (
             Mistake(
                 "prior only",
                 "got = kl(mean, log_std)",
-                "mean, log_std, want = 0 * mean, 0 * log_std, 0.0\n    got = kl(mean, log_std)",
+                "mean, log_std, want = 0 * mean, 0 * log_std + prior, 0.0\n    got = kl(mean, log_std)",
                 "that the KL of the prior from itself is 0 says nothing of others",
             ),
             Mistake(

@@ -33,24 +33,29 @@ def value_definition(value):
 SEVEN_P, SEVEN_Q = np.array([4.0, 2, 1, 1, 8, 2, 2]) / 20, np.array([1.0, 2, 4, 8, 1, 2, 2]) / 20  # seven places and their probabilities
 
 
+DATA_PER_SAMPLE = 1.0  # in a batch
+
+
 def optimal_logits_cases(optimal_logits):
     """Equal densities, and densities that are no floating-point numbers."""
-    same(numbers(optimal_logits, (LOGITS, LOGITS), (4,)), np.zeros(4), "where p = q the best critic knows nothing: its logit is 0")
+    known = np.log(DATA_PER_SAMPLE)
+    message = f"where p = q the best critic knows only how many data there are: its logit is {known:.4g}"
+    same(numbers(optimal_logits, (LOGITS, LOGITS), (4,)), np.full(4, known), message)
     got = numbers(optimal_logits, (np.array([-2000.0, -1990.0]), np.array([-1990.0, -2000.0])), (2,))
-    same(got, np.array([-10.0, 10.0]), "densities of e^−2000 and e^−1990 still have a ratio")
+    same(got, known + np.array([-10.0, 10.0]), "densities of e^−2000 and e^−1990 still have a ratio")
 
 
 def optimal_logits_definition(optimal_logits):
     """On seven places: no other logit, a little up or down in one of them, gives a larger V."""
-    p, q = SEVEN_P, SEVEN_Q
+    p, q = DATA_PER_SAMPLE * SEVEN_P, SEVEN_Q
     game = lambda f: float(np.sum(-p * np.log1p(np.exp(-f)) - q * np.log1p(np.exp(f))))
-    best = numbers(optimal_logits, (np.log(p), np.log(q)), (7,))
+    best = numbers(optimal_logits, (np.log(SEVEN_P), np.log(SEVEN_Q)), (7,))
     for i, step in ((i, s) for i in range(7) for s in (-0.01, 0.01)):
         other = game(best + step * np.eye(7)[i])
-        fields = {"inputs": f"p = {p[i]:g}   q = {q[i]:g}   the logit there, {best[i]:.4g}, changed by {step}"}
+        fields = {"inputs": f"p = {SEVEN_P[i]:g}   q = {q[i]:g}   the logit there, {best[i]:.4g}, changed by {step}"}
         require(other <= game(best), "no critic has a larger V", equation="V(f*, q) ≥ V(f, q)", got=game(best), want=other, **fields)
     d = 1 / (1 + np.exp(-best))
-    same(d, p / (p + q), "σ(f*) is the probability of a datum, where data and samples are equally many", equation="D* = p / (p + q)")
+    same(d, p / (p + q), "σ(f*) is the share of data among all that is there", inputs=f"{DATA_PER_SAMPLE:g} data for each sample")
 
 
 def grid(means, stds):

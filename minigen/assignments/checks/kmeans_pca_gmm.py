@@ -76,10 +76,13 @@ def axes_definition(axes):
 W, SIGNAL = np.array([[1.0, 0.5, -1.0], [0.0, 2.0, 0.5]]), np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 0.5]])
 
 
+BASE = np.e  # of the logarithm that measures information
+
+
 def information_cases(information):
     """One direct measurement, and the basis of the plane."""
     got = float(numbers(information, (np.array([[1.0, 0.0]]), np.diag([3.0, 1.0]), 1.0), ()))
-    same(got, np.log(2), "one channel of signal 3 and noise 1 carries ½ log 4")
+    same(got, np.log(2) / np.log(BASE), "one channel of signal 3 and noise 1 carries ½ log 4")
     turned = np.array([[2.0, 1.0], [0.5, -3.0]]) @ W
     one, two = (float(numbers(information, (w, SIGNAL, 0.5), ())) for w in (W, turned))
     same(two, one, "another basis of the same plane carries as much")
@@ -92,7 +95,7 @@ def information_definition(information):
     joint = np.block([[y, cross], [cross.T, SIGNAL]])
     want = 0.5 * (np.log(np.linalg.det(y)) + np.log(np.linalg.det(SIGNAL)) - np.log(np.linalg.det(joint)))
     got = float(numbers(information, (W, SIGNAL, noise), ()))
-    same(got, float(want), "it is the information of the joint Gaussian", equation="I = h(y) + h(s) − h(y, s)")
+    same(got, float(want / np.log(BASE)), "it is the information of the joint Gaussian", equation="I = h(y) + h(s) − h(y, s)")
 
 
 ROOTS = np.array([[[1.0, 0, 0], [0.5, 3.0, 0], [-1.0, 0.25, 0.5]], [[0.5, 0, 0], [0, 1.0, 0], [1.0, 1.0, 0.75]]])

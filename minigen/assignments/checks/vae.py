@@ -24,24 +24,32 @@ def sums_over_last_axis(f, *arguments):
 MATRICES = np.array([[0.5, -1.0, 0.0], [2.0, 0.25, -0.5]]), np.array([[0.0, 0.5, -0.5], [-1.0, 0.25, 1.0]])
 
 
-def kl_cases(kl):
+PRIOR_SCALE = 1.0  # of the normal prior
+POWER = 1.0  # of the weights, whose mean is taken
+
+
+def kl_cases(kl, scale=1.0):
     """KL is 0 for q = p, and a sum over coordinates."""
-    zero = numbers(kl, (np.zeros((1, 4)), np.zeros((1, 4))), (1,))
-    require(
-        abs(zero[0]) < 1e-12, "the KL of a distribution from itself is 0", got=zero[0], want=0.0, replay="kl(zeros((1, 4)), zeros((1, 4)))"
-    )
+    zero = numbers(kl, (np.zeros((1, 4)), np.full((1, 4), np.log(scale))), (1,))
+    replay = f"kl(zeros((1, 4)), full((1, 4), log({scale})))"
+    require(abs(zero[0]) < 1e-12, "the KL of a distribution from itself is 0", got=zero[0], want=0.0, replay=replay)
     sums_over_last_axis(kl, *MATRICES)
 
 
-def closed_form(kl, family):
+def kl_normal_cases(kl):
+    """The same, where p is the normal prior."""
+    kl_cases(kl, PRIOR_SCALE)
+
+
+def closed_form(kl, family, scale=1.0):
     """kl of one coordinate equals the defining integral."""
     scalar = lambda location, scale: numbers(kl, (np.array([location]), np.log(np.array([scale]))), ())
-    check_kl_closed_form(scalar, q=family, p=family.fixed(0.0, 1.0), cases=15)
+    check_kl_closed_form(scalar, q=family, p=family.fixed(0.0, scale), cases=15)
 
 
 def kl_normal_integral(kl):
     """The closed form is the integral for normals."""
-    closed_form(kl, NORMAL)
+    closed_form(kl, NORMAL, PRIOR_SCALE)
 
 
 def kl_laplace_integral(kl):
@@ -141,8 +149,10 @@ def iwae_cases(iwae):
 def iwae_definition(iwae):
     """exp of the bound is the mean weight; the bound lies between the mean and the largest log-weight."""
     log_w = np.log(np.array([[1.0, 0.5, 2.0], [3.0, 0.5, 4.0]]))
-    got, want = np.exp(bound(iwae, log_w)), np.array([2.0, 0.5, 3.0])
-    require(np.allclose(got, want), "exp of the bound is the mean of K weights", equation="log (1/K) Σₖ wₖ", got=got, want=want)
+    got, want = np.exp(POWER * bound(iwae, log_w)), np.mean(np.exp(log_w) ** POWER, axis=0)
+    message = f"exp of {POWER:.3g} times the bound is the mean of the {POWER:.3g}-th powers of K weights"
+    message = "exp of the bound is the mean of K weights" if POWER == 1 else message
+    require(np.allclose(got, want), message, equation="log (1/K) Σₖ wₖ" if POWER == 1 else "(1/t) log (1/K) Σₖ wₖᵗ", got=got, want=want)
 
 
 def kl_property_accepts(prop):
