@@ -14,6 +14,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.mutations_of_flows import FLOWS
 from tests.mutations_of_models import MODELS
 
 ROOT = Path(__file__).parent.parent
@@ -233,7 +234,7 @@ MUTATIONS = {
         ("none(depends & ~before & ~itself,", "none(depends & before & itself,"),
         ("none(before & ~depends,", "none(before & ~before,"),
     ]),
-} | MODELS  # fmt: skip
+} | MODELS | FLOWS  # fmt: skip
 
 
 def every():
