@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.special import logsumexp, ndtr
+from scipy.special import ndtr
 
 import minigen as mg
 from minigen.data import toy, toy_entropy
@@ -94,11 +94,31 @@ def test_levels_are_spread_over_their_cells_anew_in_every_batch():
 
     RealNVP.init(rng, (2,), 2, (5,)).trained(k, rng=rng, levels=4, steps=3, batch_size=None, optimizer=Spy(0.0), progress=False)
     assert len(set(losses)) == 3
-    bent = lively(NeuralSplineFlow, alpha=0.05, seed=1, **SMALL[NeuralSplineFlow])
-    u = (np.stack(np.meshgrid(np.arange(60), np.arange(60)), axis=-1).reshape(-1, 2) + 0.5) / 60
-    for cell in ([0, 0], [1, 3], [3, 2]):
-        log_p = bent.log_prob((np.array(cell) + u) / 4)
-        assert np.mean(log_p) - 2 * np.log(4) < logsumexp(log_p) - np.log(3600 * 16)
+    fitted = RealNVP.fit(k, rng=rng, levels=4, layers=2, hidden=(5,), steps=2, progress=False)
+    assert fitted.mean.dtype == np.float32 and mg.leaves(fitted)[0].dtype == np.float32  # integers make no float64 of it
+
+
+@pytest.mark.verifies("flow.5")
+@pytest.mark.verifies("flow.6")
+def test_the_bound_on_levels_rises_from_the_mean_of_the_density_to_its_integral_over_the_cell():
+    flow, rng = lively(NeuralSplineFlow, alpha=0.05, seed=1, **SMALL[NeuralSplineFlow]), np.random.default_rng(2)
+    k = np.array([[0, 0], [1, 3], [3, 2]])
+    grid = (np.stack(np.meshgrid(np.arange(80), np.arange(80)), axis=-1).reshape(-1, 1, 2) + 0.5) / 80
+    exact = np.log(np.mean(np.exp(flow.log_prob(((k + grid) / 4).reshape(-1, 2))).reshape(-1, 3), axis=0)) - 2 * np.log(4)
+    every = flow.level_bound(k, 4, np.broadcast_to(grid, (6400, 3, 2)))  # noise that fills the cell
+    np.testing.assert_allclose(every, exact, rtol=1e-9)
+    draw = lambda n: flow.level_bound(np.tile(k, (1500, 1)), 4, rng.random((n, 4500, 2))).reshape(1500, 3)
+    before, gain = None, []
+    for n in (1, 4, 16):
+        bounds = draw(n)
+        mean, error = bounds.mean(0), bounds.std(0) / np.sqrt(1500)
+        assert np.all(mean < exact + 4.9 * error)
+        if before is not None:
+            gain.append((mean - before[0]) / np.hypot(error, before[1]))
+        before = mean, error
+    assert np.min(gain) > -4.9 and np.all(np.max(gain, axis=1) > 4.9)  # where the density hardly varies there is nothing to gain
+    one = flow.level_bound(k, 4, grid[7:8] + np.zeros((1, 3, 1)))
+    np.testing.assert_allclose(one, flow.log_prob((k + grid[7]) / 4) - 2 * np.log(4))
 
 
 @flows
@@ -137,6 +157,19 @@ def test_float32_on_every_array_library(cls, device):
 def test_what_is_wrong_is_named(cls, call, message):
     with pytest.raises(ValueError, match=message):
         call(cls, np.random.default_rng(0).random((6, 2)), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("u", "message"),
+    [
+        (np.zeros((6, 2)), r"u has shape \(6, 2\); expected \(K, 6, 2\)"),
+        (np.zeros((0, 6, 2)), "with K ≥ 1"),
+        (np.ones((2, 6, 2)), r"u has entries outside \[0, 1\)"),
+    ],
+)
+def test_noise_that_does_not_fit_levels(u, message):
+    with pytest.raises(ValueError, match=message):
+        lively(RealNVP, **SMALL[RealNVP]).level_bound(np.zeros((6, 2), int), 4, u)
 
 
 @flows

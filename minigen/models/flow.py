@@ -1,5 +1,6 @@
 """Normalising flows: a density by a change of variables.  Rezende & Mohamed 2015, "Variational Inference with Normalizing Flows"; Dinh,
-Sohl-Dickstein & Bengio 2017, "Density estimation using Real NVP", §4.1 (the logit); Theis, van den Oord & Bethge 2016, §3.1 (levels).
+Sohl-Dickstein & Bengio 2017, "Density estimation using Real NVP", §4.1 (the logit); Theis, van den Oord & Bethge 2016, §3.1 (levels);
+Hoogeboom, Cohen & Tomczak 2020, "Learning Discrete Distributions by Dequantization" (their bound).
 
 Notation: x the data, D numbers an example; z = f(x) ∈ ℝᴰ the code, of density N(0, I); f invertible and differentiable.
 
@@ -16,7 +17,10 @@ Data of L levels have no density: it would grow without bound on them. Spread ov
 
     x = (k + u)/L,   u ~ U[0, 1)ᴰ:   E_u log p(x) − D log L ≤ log P(k),   P(k) = ∫ p over the cell of k   (5)
 
-and with new u in every batch no network learns them by heart.
+and with new u in every batch no network learns them by heart. The density may vary within a cell, which several noises see; their bound
+is (5) for K = 1, and rises with K to log P(k):
+
+    E_u log (1/K) Σᵢ p((k + uᵢ)/L) − D log L ≤ log P(k),   i = 1 … K                                      (6)
 """
 
 import math
@@ -26,7 +30,7 @@ import numpy as np
 
 from minigen.backend import array_module, normal, uniform
 from minigen.checks import check_count, check_data, check_rng
-from minigen.functions import sigmoid
+from minigen.functions import logsumexp, sigmoid
 from minigen.models.levels import check_levels
 from minigen.optim import Adam
 from minigen.train import minimise
@@ -38,6 +42,11 @@ LOG_2PI = 1.8378770664093453
 def log_normal(z):
     """log N(z; 0, I) of z (n, D), (n,) nats."""
     return -0.5 * np.sum(z * z + LOG_2PI, axis=1)
+
+
+def spread(k, levels, u):
+    """x = (k + u)/L in the dtype of u, for integers k and noise u of one shape."""
+    return (k.astype(u.dtype) + u) / levels  # (5)
 
 
 @dataclass
@@ -112,6 +121,19 @@ class Flow:
         """log p(x), exact, (n,) nats."""
         return self.density(self.checked(x))
 
+    def level_bound(self, k, levels, u):
+        """The bound on log P(k), (n,) nats, of levels k (n, *event) from K noises u (K, n, *event), uniform in [0, 1).
+
+        Raises TypeError or ValueError where k are no such levels, or u is not such noise.
+        """
+        check_levels(k, levels, self.event)
+        if u.shape[1:] != k.shape or u.shape[0] < 1:
+            raise ValueError(f"u has shape {u.shape}; expected (K, {', '.join(map(str, k.shape))}) with K ≥ 1")
+        if not bool(np.all((u >= 0) & (u < 1))):
+            raise ValueError("u has entries outside [0, 1)")
+        log_p = np.stack([self.density(spread(k, levels, noise)) for noise in u])
+        return logsumexp(log_p, axis=0) - math.log(u.shape[0]) - self.mean.shape[0] * math.log(levels)  # (6)
+
     def encode(self, x):
         """f(x), (n, D)."""
         return self.forward(self.checked(x))[0]
@@ -145,8 +167,8 @@ class Flow:
             raise ValueError(f"alpha is {alpha}; expected a number between 0 and ½, or None for data on the whole line")
         model = map_nodes(lambda a: array_module(x).asarray(a), self, static=True)
         model.alpha = alpha
-        spread = lambda x, rng: x if levels is None else (x + uniform(rng, x.shape, model.mean)) / levels  # (5)
-        first = model.checked(spread(x, rng))
+        units = lambda x, rng: x if levels is None else spread(x, levels, uniform(rng, x.shape, model.mean))
+        first = model.checked(units(x, rng))
         y, _ = model.to_line(first)
         model.mean, model.std = np.mean(y, axis=0), np.std(y, axis=0)
         if not bool(np.all(model.std > 0)):
@@ -154,7 +176,7 @@ class Flow:
         if hasattr(model.layers[0], "begin"):  # as for the scales of Glow, whose norms start from the first data that they see
             model.layers[0].begin(model.to_line(first)[0])
         loss = loss or (lambda model, x, rng: -model.density(x))
-        of_batch, adam = lambda model, x, rng: loss(model, spread(x, rng), rng), optimizer or Adam(1e-3)
+        of_batch, adam = lambda model, x, rng: loss(model, units(x, rng), rng), optimizer or Adam(1e-3)
         return minimise(of_batch, model, x, rng=rng, steps=steps, batch_size=batch_size, optimizer=adam, **training)[0]
 
 
