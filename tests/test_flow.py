@@ -103,9 +103,9 @@ def test_levels_are_spread_over_their_cells_anew_in_every_batch():
 def test_the_bound_on_levels_rises_from_the_mean_of_the_density_to_its_integral_over_the_cell():
     flow, rng = lively(NeuralSplineFlow, alpha=0.05, seed=1, **SMALL[NeuralSplineFlow]), np.random.default_rng(2)
     k = np.array([[0, 0], [1, 3], [3, 2]])
-    grid = (np.stack(np.meshgrid(np.arange(80), np.arange(80)), axis=-1).reshape(-1, 1, 2) + 0.5) / 80
+    grid = (np.stack(np.meshgrid(np.arange(30), np.arange(30)), axis=-1).reshape(-1, 1, 2) + 0.5) / 30
     exact = np.log(np.mean(np.exp(flow.log_prob(((k + grid) / 4).reshape(-1, 2))).reshape(-1, 3), axis=0)) - 2 * np.log(4)
-    every = flow.level_bound(k, 4, np.broadcast_to(grid, (6400, 3, 2)))  # noise that fills the cell
+    every = flow.level_bound(k, 4, np.broadcast_to(grid, (900, 3, 2)))  # noise that fills the cell
     np.testing.assert_allclose(every, exact, rtol=1e-9)
     draw = lambda n: flow.level_bound(np.tile(k, (1500, 1)), 4, rng.random((n, 4500, 2))).reshape(1500, 3)
     before, gain = None, []
