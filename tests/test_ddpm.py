@@ -4,6 +4,7 @@ Statistical tests have fixed seeds and allow 4.9 standard errors, a false-alarm 
 """
 
 import itertools
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from scipy import stats
 from minigen import tree
 from minigen.autograd import grad
 from minigen.backend import to_device, to_host
+from minigen.compare import Data
 from minigen.data import digits
+from minigen.families.diffusion import cosine_from, fit_ddpm
 from minigen.models.ddpm import DDPM, kl_normals, log_cells, log_normal
 from minigen.models.noising import clean, cosine_betas, linear_betas, signal_and_noise, target
 from minigen.nn import TimedMLP
@@ -413,3 +416,25 @@ def test_labels_are_left_out_as_often_as_said():
     t, labels = (np.concatenate(a) for a in zip(*seen, strict=True))
     assert abs(np.mean(labels == 3) - 0.3) < Z * (0.21 / len(labels)) ** 0.5
     assert stats.chisquare(np.bincount(t, minlength=31)[1:]).pvalue > 1e-6 and len(np.bincount(t)) == 31
+
+
+def test_the_bound_of_the_comparison_is_a_density_on_cells():
+    levels, rng = 3, np.random.default_rng(0)
+    k = np.minimum(rng.poisson(1.0, (600, 1)) + rng.integers(0, 2, (600, 3)), 2)
+    x = ((k + rng.random(k.shape)) / levels).astype(np.float32)
+    data = Data("few", (3,), levels, x, None, x, x[:100], x[:100], {}, None, None)
+    model, bound, kind, _ = fit_ddpm(data, rng, True, time.perf_counter() + 60)
+    states = np.array(list(itertools.product(range(levels), repeat=3)))
+    p = np.exp(np.mean([bound(((states + 0.3) / levels).astype(np.float32)) for _ in range(20)], axis=0)) / levels**3
+    assert kind == "bound" and 0.5 < p.sum() < 1
+    found = model.sample(500, rng) * levels - 0.5
+    np.testing.assert_allclose(found, np.rint(found), atol=1e-5)
+    counts = np.bincount(np.ravel_multi_index(np.rint(found).astype(int).T, [levels] * 3), minlength=27)
+    assert np.sum(np.abs(counts / 500 - p / p.sum())) < 0.35
+
+
+def test_a_schedule_without_its_first_times_goes_on_as_before():
+    betas = cosine_from(0.05, 100)
+    left, whole = np.cumprod(1 - betas), np.cumprod(1 - cosine_betas(100))
+    np.testing.assert_allclose(left, whole[-len(left) :], rtol=1e-9)
+    assert 1 - left[0] >= 0.05**2 > 1 - whole[-len(left) - 1]
