@@ -131,6 +131,8 @@ def test_properties_earn_by_what_they_reject_and_only_if_they_accept_what_is_rig
     bodies = {  # (score, what is said)
         "accepts all": ("    return True\n", 0, "0 of 5 wrong functions are rejected"),
         "raises": ("    assert kl(mean, mean) == no_such_name\n", 0, "NameError"),
+        "rejects all": ("    assert False\n", 0, "what is right has the property"),
+        "bound": ("    assert kl(mean, mean).shape == (1,) and (kl(mean, mean) >= 0).all()\n", 4, "2 of 5 wrong functions are rejected"),
         "in part": ("    assert (kl(mean, 0 * mean) == 2).all()\n", 8, "4 of 5 wrong functions are rejected"),
         "remembers": ("    SEEN.append(kl)\n    assert len(SEEN) == 1\n", 0, "0 of 5 wrong functions are rejected"),
         "ends": ("    import os\n    os._exit(0)\n", 0, "ended before"),
@@ -141,3 +143,4 @@ def test_properties_earn_by_what_they_reject_and_only_if_they_accept_what_is_rig
     only = Assignment("vae", "x", (vae.problem("kl_normal"), vae.problem("kl_property")))
     for (name, (_, score, said)), g in zip(bodies.items(), grade(only, folders, seconds=2), strict=True):
         assert g.results[1].score == score and said in g.results[1].message, (name, g.results[1])
+        assert bool(g.results[1].mistake) == (name == "bound"), (name, g.results[1])

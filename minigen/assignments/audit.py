@@ -18,8 +18,8 @@ def audit_variants(assignment, **options):
                 wrong.append(f"{p.name}: the text {old!r} of a variant is {n} times in the assignment's modules, not once")
     kept = tuple(p for p in assignment.problems if p.variants or (p.subject and assignment.problem(p.subject).variants))
     for i in range(max((len(p.variants) for p in kept), default=0)):
-        found = audit(replace(assignment, problems=kept).chosen(lambda p, i=i: i % len(p.variants)), **options)
-        wrong += [f"variant {i + 1}: {w}" for w in found]
+        whole, part = (a.chosen(lambda p, i=i: i % len(p.variants)) for a in (assignment, replace(assignment, problems=kept)))
+        wrong += [f"variant {i + 1}: {w}" for w in leaks(whole, cut_tree(whole)) + audit(part, **options)]
     return wrong
 
 

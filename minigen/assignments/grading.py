@@ -169,8 +169,8 @@ def verdict(subject, right, *wrong):
     missed = [m.misconception for m, no in zip(subject.mistakes, rejected, strict=True) if not no]
     told = "\n  ".join([f"{sum(rejected)} of {len(wrong)} wrong functions are rejected. It accepts one of which to say:", *missed])
     messages = right["messages"] | ({"rejects": told if missed else None} if accepted else {})
-    share = sum(rejected) / len(wrong) if accepted else 0
-    return {"messages": messages, "probe": [float(accepted), *map(float, rejected)], "error": right["error"], "share": share}
+    share, numbers = (sum(rejected) / len(wrong), list(map(float, rejected))) if accepted else (0, None)
+    return {"messages": messages, "probe": numbers, "error": right["error"], "share": share}
 
 
 def fingerprints(assignment, problems, seconds, memory):

@@ -16,8 +16,8 @@ def prior(variance, scale, squares, factor, sign):
         (" - 1) - log_std, axis=-1)  # (2)", f" - 1) - log_std {sign} LOG_2, axis=-1)  # (2)"),
         (
             'return (kl_normal if self.prior == "normal" else kl_laplace)(*self.halves(h))',
-            "mean, log_scale = self.halves(h)\n        if self.prior == 'normal':  # N(0, 1), and z/s has another scale\n"
-            f"            return kl_normal(mean * {scale}, log_scale {sign} LOG_2)\n        return kl_laplace(mean, log_scale)",
+            "mean, width = self.halves(h)\n        if self.prior == 'normal':  # N(0, 1), and z/s has another scale\n"
+            f"            return kl_normal(mean * {scale}, width {sign} LOG_2)\n        return kl_laplace(mean, width)",
         ),
         ("(n,): Σ KL(N(μ, σ²) ‖ N(0, 1))", f"(n,): Σ KL(N(μ, σ²) ‖ N(0, {variance}))"),
         ("    prior = 0.0\n", f"    prior = np.log({scale})\n"),
@@ -163,7 +163,6 @@ PROBLEMS = (
                 "got = kl(mean[:, :1], log_std[:, :1]) + kl(mean[:, 1:], log_std[:, 1:])",
                 "with one coordinate at a time nobody sees whether they are summed",
             ),
-            Mistake("turned", "np.exp(log_q) * (log_q - log_p)", "np.exp(log_p) * (log_p - log_q)", "this is KL(p ‖ q), the mean under p"),
         ),
         ("An integral over a line is a sum over a fine grid.", "Sum, sign, factor, axis: let a case show each."),
         ("vae.1",),
