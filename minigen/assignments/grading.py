@@ -167,7 +167,7 @@ def verdict(subject, right, *wrong):
     accepted = right["messages"].get("accepts", EMPTY) is None
     rejected = [a["messages"].get("accepts") is not None for a in wrong]
     missed = [m.misconception for m, no in zip(subject.mistakes, rejected, strict=True) if not no]
-    told = "\n  ".join([f"{sum(rejected)} of {len(wrong)} wrong functions are rejected. It accepts one of which to say:", *missed])
+    told = "\n  ".join([f"{sum(rejected)} of {len(wrong)} wrong functions are rejected. Still accepted:", *missed])
     messages = right["messages"] | ({"rejects": told if missed else None} if accepted else {})
     share, numbers = (sum(rejected) / len(wrong), list(map(float, rejected))) if accepted else (0, None)
     return {"messages": messages, "probe": numbers, "error": right["error"], "share": share}
