@@ -18,6 +18,7 @@ from minigen.data import digits, split, toy, toy_density, toy_entropy
 from minigen.metrics import bits_per_dim
 from minigen.models import DDPM, FlowMatching, ScoreSDE
 from minigen.models.inpainting import inpaint
+from minigen.models.noising import cosine_from
 from minigen.optim import EMA, Adam, cosine
 from minigen.plot import density_map, figure, save_figure, scatter, show_images
 
@@ -174,8 +175,11 @@ def main(quick=False, device="cpu", seed=0, out="out"):
     found |= draw_samplers(cells[3:], sde, rng, 500 if quick else 2000)
     images, labels = digits()
     train, test, train_labels, test_labels = (to_device(a, device) for a in split(images.astype(np.float32), labels, rng=rng))
-    sizes = {"timesteps": 25, "steps": 60} if quick else {"timesteps": 200, "steps": 2000}
-    ddpm = DDPM.fit(train, rng=rng, y=train_labels, levels=17, width=128, progress="DDPM", **sizes)
+    schedule, steps = cosine_from(0.8 / 16, 25 if quick else 120), 60 if quick else 2000
+    adam = Adam(cosine(3e-3, steps), weight_decay=0.3)
+    ddpm = DDPM.fit(
+        train, rng=rng, y=train_labels, levels=17, schedule=schedule, width=256, blocks=1, steps=steps, optimizer=adam, progress="DDPM"
+    )
     shown = 64 if quick else 200
     found |= draw_digits(parts[2].subplots(1, 4, width_ratios=(1.1, 1, 1, 1)), ddpm, test[:shown], test_labels[:shown], rng)
     save_figure(fig, out, "diffusion")

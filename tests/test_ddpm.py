@@ -16,9 +16,9 @@ from minigen.autograd import grad
 from minigen.backend import to_device, to_host
 from minigen.compare import Data
 from minigen.data import digits
-from minigen.families.diffusion import cosine_from, fit_ddpm
+from minigen.families.diffusion import fit_ddpm
 from minigen.models.ddpm import DDPM, kl_normals, log_cells, log_normal
-from minigen.models.noising import clean, cosine_betas, linear_betas, signal_and_noise, target
+from minigen.models.noising import clean, cosine_betas, cosine_from, linear_betas, signal_and_noise, target
 from minigen.nn import TimedMLP
 from minigen.testing import check_diffusion_marginals
 
@@ -85,7 +85,7 @@ class Best:
 
 
 M, S = np.array([0.5, -1.0]), np.array([[0.8, 0.3], [0.3, 0.4]])
-CENTRE, SCALE = np.array([1.0, -2.0]), np.array([2.0, 0.5])
+CENTRE, SCALE = np.array([1.0, -2.0]), np.array([2.0, 0.6])
 
 
 def gaussian(prediction="v", betas=None, miss=0.0, variance="posterior"):

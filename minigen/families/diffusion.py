@@ -4,15 +4,8 @@ import numpy as np
 
 from minigen.families.common import OnCells, seconds_to
 from minigen.models import DDPM, FlowMatching, ScoreSDE
-from minigen.models.noising import cosine_betas
+from minigen.models.noising import cosine_from
 from minigen.optim import EMA, Adam, cosine
-
-
-def cosine_from(sigma, steps):
-    """The cosine schedule without its first times, at which σ_t < sigma: on levels noise finer than cells says nothing, yet costs bits."""
-    left = np.cumprod(1 - cosine_betas(steps))
-    left = left[1 - left >= sigma**2]
-    return 1 - left / np.concatenate([[1.0], left[:-1]])
 
 
 def fit_ddpm(data, rng, quick, deadline):

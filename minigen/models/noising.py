@@ -45,6 +45,19 @@ def cosine_betas(steps):
     return np.minimum(1 - f[1:] / f[:-1], 0.999)  # (4)
 
 
+def cosine_from(sigma, steps):
+    """The cosine schedule of so many steps without its first ones, until σ_t ≥ sigma: (fewer,) float64.
+
+    On levels, noise finer than the cells says nothing, yet costs bits: sigma is then about the half of a cell.
+
+    >>> len(cosine_from(0.05, 100)), bool(cosine_from(0.05, 100)[0] >= 0.05**2)
+    (98, True)
+    """
+    left = np.cumprod(1 - cosine_betas(steps))
+    left = left[1 - left >= sigma**2]
+    return 1 - left / np.concatenate([[1.0], left[:-1]])
+
+
 SCHEDULES = {"cosine": cosine_betas, "linear": linear_betas}
 
 
