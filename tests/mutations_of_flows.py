@@ -71,6 +71,18 @@ FLOWS = {
         ("-(log_normal(z) + logdet + step)", "-(log_normal(z) + logdet - step)"),
         ("before, steps = value, 2 * steps", "before, steps = value, steps"),
     ]),
+    "models/noising.py": ("tests/test_noising.py", [
+        ("(a_t * var_s / (a_s * var_t)) * x_t", "(a_t * var_s / var_t) * x_t"),
+    ]),
+    "models/ddpm.py": ("tests/test_ddpm.py", [
+        ("posterior(x_t, x0, a, sigma, t, t - 1)", "posterior(x_t, guess, a, sigma, t, t - 1)"),
+        ("- np.sum(np.log(self.scale))", "+ np.sum(np.log(self.scale))"),
+        ("variance = eta**2 * posterior", "variance = eta * posterior"),
+        ("t / self.betas.shape[0], shape", "(t - 1) / self.betas.shape[0], shape"),
+    ]),
+    "models/inpainting.py": ("tests/test_inpainting.py", [
+        ("float(a[s]), float(sigma[s])), h)", "float(a[t]), float(sigma[t])), h)"),
+    ]),
     "models/flow_matching.py": ("tests/test_flow_matching.py", [
         ("t[:, None] * x, x - z", "t[:, None] * x, z - x"),
         ("(1 - t) ** 2 * one + t**2", "(1 - t) * one + t**2"),
