@@ -12,6 +12,7 @@ from minigen.assignments.manifest import Assignment, load
 VAE = source.text_of("minigen.models.vae")
 PROPERTY = source.text_of("minigen.assignments.properties.kl")
 TRUE = "class Yes(np.ndarray):\n    __eq__ = __lt__ = __le__ = lambda self, other: True\n"
+PATCH = "def patch():\n    np.allclose = lambda *a, **k: True\n\n\nPATCHED = patch()\n"
 WRONG = "    return np.zeros(mean.shape[:-1])"
 
 
@@ -47,7 +48,7 @@ ATTACKS = {  # name: (body of kl_normal, text at the head, what the message says
         "    import minigen.testing.failure as f\n    f.require.__code__ = (lambda *a, **k: None).__code__\n" + WRONG, "",
         "it changes minigen",
     ),
-    "patched at import": (WRONG, "def patch():\n    np.allclose = lambda *a, **k: True\nPATCHED = patch()\n", "it changes numpy|raises"),
+    "patched at import": (WRONG, PATCH, "it changes numpy|raises"),
     "reads the reference": (f"    return open({source.PACKAGE.as_posix() + '/models/vae.py'!r}).read()", "", "no solution needs"),
     "inspects the reference": (
         "    import inspect, minigen.models.vae as v\n    return eval(inspect.getsource(v.kl_normal))", "", "raises OSError",
@@ -124,6 +125,15 @@ def test_edited_checks_and_package_change_no_grade(tmp_path):
         (folder / "minigen" / name).write_text("def require(*a, **k): pass\n", encoding="utf-8")
     (g,) = grade(load("vae"), [folder], seconds=2)
     assert g.score == 0 and len(g.results) == 7
+
+
+def test_a_student_of_the_engine_itself_cannot_patch_numpy_while_the_checks_import_it(tmp_path):
+    engine = load("autograd")
+    text = source.cut(source.text_of("minigen.convolution"), {"convolve_weight": "to be replaced"})
+    text = text.replace('    raise NotImplementedError("to be replaced")', "    return x").replace("@dataclass", PATCH + "@dataclass", 1)
+    (tmp_path / "convolution.py").write_text(text, encoding="utf-8")
+    (g,) = grade(Assignment("autograd", "x", (engine.problem("convolve_weight"),)), [tmp_path], seconds=5)
+    assert g.score == 0 and "it changes numpy" in g.results[0].message
 
 
 def test_properties_earn_by_what_they_reject_and_only_if_they_accept_what_is_right(tmp_path):
