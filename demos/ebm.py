@@ -30,8 +30,9 @@ def normalised(ebm, device, limit=9.0, size=361):
 # %% [markdown]
 # ## Steps
 # A long step travels far and is refused often; a short one is accepted and goes nowhere. Between them the effective sample size
-# of a chain is largest. What chains that are never refused draw is wider than the model, the more so the longer their step. At both ends
-# of the scale chains have not yet forgotten where they began, refusals or not.
+# of a chain is largest, for the coordinate that stays within a well; the one between the wells hardly mixes at any step. What chains that
+# are never refused draw is wider than the model, the more so the longer their step. At both ends of the scale chains have not yet
+# forgotten where they began, refusals or not.
 
 
 # %%
@@ -50,19 +51,24 @@ def draw_steps(axes, ebm, rng, steps, log_p):
             bias[adjust].append(truth - np.mean(log_p(draws[::5].reshape(-1, 2))))
             if adjust:
                 rates.append(float(to_host(found.acceptance)))
-                worth.append(float(np.min(effective_sample_size(draws))) / (draws.shape[0] * draws.shape[1]))
+                worth.append(effective_sample_size(draws) / (draws.shape[0] * draws.shape[1]))
     axes[0].plot(widths, rates, "o-", label="acceptance")
-    axes[0].plot(widths, np.array(worth) / max(worth), "s-", label=f"ESS per step, of at most {max(worth):.1%}")
-    axes[0].set(xlabel="step η", ylim=(0, 1.05), title="Metropolis-adjusted chains")
-    axes[0].legend(fontsize=7)
+    for i, name in enumerate(("x₁, between the wells", "x₂, within a well")):
+        axes[0].plot(widths, np.array(worth)[:, i], "s-", label=f"ESS per step of {name}")
+    axes[0].set(xlabel="step η", ylim=(1e-4, 1.5), yscale="log")
+    axes[0].set_title("Metropolis-adjusted chains", fontsize=9)
+    axes[0].legend(fontsize=7, loc="lower left")
     axes[1].plot(widths, bias[True], "o-", label="adjusted (MALA)")
     axes[1].plot(widths, bias[False], "s-", label="unadjusted")
     axes[1].axhline(0, color="0.6", lw=0.8)
-    axes[1].set(xlabel="step η", title="mean energy of draws less the exact, nats")
+    axes[1].set(xlabel="step η", ylabel="nats")
+    axes[1].set_title("mean energy of draws less the exact", fontsize=9)
     axes[1].set_yscale("symlog", linthresh=0.1)
+    axes[1].set_ylim(bottom=-0.03)
     axes[1].legend(fontsize=7)
     best = int(np.argmin(np.abs(np.array(rates) - 0.574)))  # Roberts & Rosenthal 1998; ESS means nothing where chains stand still
-    return {"eta": float(widths[best]), "acceptance": rates[best], "ess_per_step": worth[best], "bias_mala": bias[True][best]}
+    found = {"eta": widths[best], "acceptance": rates[best], "ess_per_step": worth[best][1], "bias_mala": bias[True][best]}
+    return {name: float(value) for name, value in found.items()}
 
 
 # %%
@@ -86,7 +92,8 @@ def main(quick=False, device="cpu", seed=0, out="out"):
     for path in np.moveaxis(to_host(paths.draws), 1, 0):
         cells[0, 2].plot(path[:, 0], path[:, 1], ".-", lw=0.7, ms=3)
         cells[0, 2].plot(*path[0], "wo", ms=5, mec="k")
-    cells[0, 2].set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT), title="energy, and five chains from their starts (white)")
+    cells[0, 2].set(xlim=(-LIMIT, LIMIT), ylim=(-LIMIT, LIMIT))
+    cells[0, 2].set_title("energy, and five chains from their starts (white)", fontsize=9)
     cells[0, 2].set_aspect("equal")
     y = to_host(ebm.sample(2000, rng, steps=100 if quick else 400, eta=found["eta"]))
     scatter(cells[1, 2], y, "samples: ends of 2000 chains", limit=LIMIT, c="k")

@@ -185,13 +185,15 @@ class EBM:
 
     @classmethod
     def fit(
-        cls, x, *, rng, hidden=(128, 128), activation=silu, steps=2000, batch_size=128, k=10, eta=None, adjust=False, slots=4,
+        cls, x, *, rng, hidden=(128, 128), activation=silu, steps=2000, batch_size=128, k=10, eta=None, adjust=True, slots=4,
         restart=0.05, optimizer=None, **training,
     ):  # fmt: skip
         """Learn from x (n, *event), with k Langevin steps a training step, on the next of `slots` batches of persistent chains.
 
-        A chain begins again with probability `restart`. `training` goes to `train.run`. Raises TypeError or ValueError for
-        data that are not finite floats or do not vary, and for sizes below 1.
+        A chain begins again with probability `restart`. Unadjusted chains are wider than the model, so that what they teach is
+        narrower than the data; adjusted ones stand still where eta, 0.15 s by default, is too long for the narrowest part of the
+        data. `training` goes to `train.run`. Raises TypeError or ValueError for data that are not finite floats or do not vary,
+        and for sizes below 1.
         """
         for name, value in (("batch_size", batch_size), ("k", k), ("slots", slots)):
             check_count(name, value)
