@@ -104,13 +104,9 @@ def main(quick=False, device="cpu", seed=0, out="out", full=False):
     """Fit, draw out/rbm.png and return what was measured. full: MNIST, for a GPU."""
     rng = np.random.default_rng(seed)
     x, test = binary_digits(rng, full)
-    fig = figure(12, 7)
-    cells = fig.subplots(2, 6)
-    grid = cells[0, 0].get_gridspec()
-    for cell in cells.flat:
-        cell.remove()
-    top = [fig.add_subplot(grid[0, :3]), fig.add_subplot(grid[0, 3:])]
-    bottom = [fig.add_subplot(grid[1, 2 * i : 2 * i + 2]) for i in range(3)]
+    fig = figure(12, 6.4)
+    upper, lower = fig.subfigures(2, 1, height_ratios=(1.4, 1))
+    top, bottom = upper.subplots(1, 2), lower.subplots(1, 3)
     rbm, found = draw_methods(top[0], x, test, rng, 200 if quick else 2000)
     found |= draw_sandwich(top[1], rbm, x, test, rng, (3, 10, 30, 100) if quick else (3, 10, 30, 100, 300, 1000))
     steps, hidden = (300, 64) if quick else (20_000, 500) if full else (2500, 128)
