@@ -45,7 +45,6 @@ FLOWS = {
         ("np.where(inside, -slope_in_bin", "np.where(inside, slope_in_bin"),
         ("b, c = h * (s - low) + eta * e, h * low - eta * e", "b, c = h * (s - low) + eta * e, h * low + eta * e"),
         ("back = np.argsort(np.concatenate([self.kept, self.moved]))", "back = np.concatenate([self.kept, self.moved])"),
-        ("(1 - k * LEAST) * softmax", "softmax"),
         ("- 2 * np.log(s + (low + high - 2 * s) * inner)", "- np.log(s + (low + high - 2 * s) * inner)"),
         ("np.sqrt(np.maximum(b**2 - 4 * a * c, 0))", "np.sqrt(np.maximum(b**2 - a * c, 0))"),
     ]),
