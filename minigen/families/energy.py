@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
-from minigen.families.common import seconds_to
-from minigen.models import RBM
+import numpy as np
+
+from minigen.backend import like
+from minigen.families.common import best_on_validation, seconds_to
+from minigen.functions import logsumexp
+from minigen.models import EBM, RBM
 
 
 @dataclass
@@ -25,3 +29,40 @@ def fit_rbm(data, rng, quick, deadline):
     binary = (data.more > 0.5).astype(data.more.dtype)
     model = RBM.fit(binary, rng=rng, hidden=hidden, steps=steps, seconds=seconds, progress="RBM")
     return Grey(model), None, "—", f"{hidden} hidden units, pixels above ½ are 1"
+
+
+@dataclass
+class Planar:
+    """An EBM of two coordinates, whose log Z is a sum over a grid, with chains of steps eta."""
+
+    model: object
+    eta: float
+
+    def __post_init__(self):
+        line = np.linspace(-6, 6, 601)  # in widths of the Gaussian
+        grid = like(self.model.mean, np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2))
+        cell = 2 * np.log(self.model.std * (line[1] - line[0]).item())
+        self.log_z = logsumexp(-self.model.energy(self.model.mean + self.model.std * grid)) + cell
+
+    def log_prob(self, x):
+        """(n,) nats."""
+        return -self.model.energy(x) - self.log_z
+
+    def sample(self, n, rng):
+        """(n, 2)."""
+        return self.model.sample(n, rng, 300, self.eta)
+
+
+def fit_ebm(data, rng, quick, deadline):
+    """A deep energy, for toys: images have no grid of which log Z is a sum. The finest part of the data says how long steps may be."""
+    if data.levels is not None:
+        return None
+    steps, width = 150 if quick else 1200, float(np.max(np.std(data.train, axis=0)))
+
+    def fit(share):
+        eta, seconds = share * width, seconds_to(deadline) / 2
+        model = EBM.fit(data.train, rng=rng, hidden=(64, 64), steps=steps, eta=eta, seconds=seconds, progress=f"EBM, steps of {eta:.2f}")
+        return Planar(model, eta)
+
+    model, share = best_on_validation((0.2, 0.07), fit, data.validation, deadline)
+    return model, model.log_prob, "by quadrature", f"Langevin steps of {share} standard deviations"
