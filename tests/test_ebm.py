@@ -12,7 +12,7 @@ from minigen.autograd import grad
 from minigen.backend import to_device, to_host
 from minigen.data import toy, toy_density
 from minigen.models import EBM
-from minigen.models.ebm import contrastive_loss, effective_sample_size, energy_and_score, langevin_step, mala_step, run_chains
+from minigen.models.ebm import Chains, contrastive_loss, effective_sample_size, energy_and_score, langevin_step, mala_step, run_chains
 from minigen.testing import check_sampler_matches
 
 COV = np.array([[1.0, 0.6], [0.6, 0.8]])
@@ -115,6 +115,20 @@ def test_effective_sample_size_of_an_autoregression_is_known(a):
     np.testing.assert_allclose(effective_sample_size(np.concatenate([x, 5 - x], 2)), 40_000 * (1 - a) / (1 + a), rtol=0.12)
 
 
+@pytest.mark.verifies("ebm.6")
+@pytest.mark.parametrize("t", [9, 24])
+def test_effective_sample_size_of_short_chains_is_its_definition(t):
+    x = np.cumsum(np.random.default_rng(t).standard_normal((t, 3)), axis=0)  # walks, whose ends differ from their starts
+    z = x - x.mean()
+    covariance = np.array([np.sum(z[: t - k] * z[k:]) for k in range(t)])
+    rho, total = covariance / covariance[0], 0.0
+    for k in range(0, t - 1, 2):
+        if rho[k] + rho[k + 1] <= 0:
+            break
+        total += rho[k] + rho[k + 1]
+    np.testing.assert_allclose(effective_sample_size(x[:, :, None]), 3 * t / (2 * total - 1), rtol=1e-10)
+
+
 def test_chains_that_stay_apart_are_worth_one_draw_each():
     x = np.random.default_rng(0).standard_normal((500, 2, 1)) + np.array([[-10.0], [10.0]])
     assert effective_sample_size(x)[0] < 5
@@ -134,6 +148,33 @@ def test_slope_of_the_loss_is_that_of_the_likelihood_by_quadrature():
     loss = lambda m: p @ contrastive_loss(m, np.repeat(one, len(grid), 0), grid) - m.energy(one)[0] + np.mean(m.energy(x))
     for g, want in zip(tree.leaves(grad(loss)(ebm)), tree.leaves(exact), strict=True):
         np.testing.assert_allclose(g, want, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("restart", [0.0, 1.0, 0.2])
+def test_chains_of_training_go_on_in_their_slots_adjusted_but_for_those_that_restart(monkeypatch, restart):
+    seen = []
+
+    def watched(energy, x, steps, eta, rng, adjust, keep):
+        assert (steps, eta, adjust) == (7, 0.25, True)
+        ends = np.full_like(x, 100.0 + len(seen))
+        seen.append(x.copy())
+        return Chains(ends[None], 1.0)
+
+    monkeypatch.setattr("minigen.models.ebm.run_chains", watched)
+    x = np.random.default_rng(0).standard_normal((400, 1))
+    EBM.fit(x, rng=np.random.default_rng(1), hidden=(2,), steps=9, batch_size=300, k=7, eta=0.25, slots=3, restart=restart, progress=False)
+    assert all(np.all(np.abs(begun) < 50) for begun in seen[:3])
+    shares = [np.mean(begun != 100 + t) for t, begun in enumerate(seen[3:])]  # the ends of three steps before
+    assert abs(np.mean(shares) - restart) <= 4.9 * np.sqrt(restart * (1 - restart) / 1800)
+    fresh = np.concatenate([begun[np.abs(begun) < 50] for begun in seen])
+    assert stats.kstest(fresh, stats.norm(x.mean(), 1.5 * x.std()).cdf).pvalue > 1e-6
+
+
+def test_chains_take_the_step_that_is_asked_for():
+    ebm, _ = small()
+    for eta, want in ((None, 0.15 * ebm.std), (1e-3, 1e-3)):
+        draws = ebm.chains(4000, np.random.default_rng(0), steps=2, eta=eta, adjust=False).draws
+        assert abs(np.std(draws[1] - draws[0]) / want - 1) < 0.1
 
 
 def test_fit_learns_a_density_and_its_chains_follow_it():

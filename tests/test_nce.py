@@ -80,6 +80,17 @@ def test_stays_in_its_library_and_float32(device):
     assert all(type(a) is type(x) and a.dtype == np.float32 for a in tree.leaves(nce))
 
 
+def test_noise_that_cannot_have_drawn_one_of_the_data_is_refused():
+    x = np.array([[0.2, 0.3], [0.5, 1.5]])
+
+    class Square:
+        def log_prob(self, x):
+            return np.where(np.all((x > 0) & (x < 1), axis=1), 0.0, -np.inf)
+
+    with pytest.raises(ValueError, match="−∞"):
+        NCE.fit(x, Quadratic(np.zeros(2), np.zeros(2)), Square(), rng=np.random.default_rng(0), steps=1)
+
+
 def test_bad_input_is_named():
     x, rng, begin = np.zeros((8, 2)), np.random.default_rng(0), Quadratic(np.zeros(2), np.zeros(2))
     with pytest.raises(ValueError, match="ratio is 0"):

@@ -65,7 +65,7 @@ def test_gibbs_sweeps_follow_their_transition_matrix(sweeps):
     check_sampler_matches(draw, lambda x: np.log(p), support=v, n=50_000)
 
 
-@pytest.mark.parametrize(("d", "h"), [(4, 3), (3, 5)])
+@pytest.mark.parametrize(("d", "h"), [(4, 3), (3, 5), (3, 3)])
 def test_exact_draws_and_long_chains_follow_the_model(d, h):
     rbm, v, _, energy = machine(d, h)
     log_p = np.log(np.exp(-energy).sum(1) / np.exp(-energy).sum())
@@ -114,6 +114,7 @@ def test_persistent_chains_go_on_and_others_begin_at_data():
         class Watched(RBM):
             def gibbs(self, v, rng, sweeps=1, starts=starts):
                 starts.append(float(np.mean(v)))
+                assert sweeps == 2
                 return np.zeros_like(v)
 
         Watched.fit(x, hidden=1, rng=np.random.default_rng(0), method=method, k=2, steps=3, batch_size=50, progress=False)
@@ -155,6 +156,21 @@ def test_same_on_every_device_in_float32(device):
 def test_fit_names_what_is_wrong(x, settings, message):
     with pytest.raises(ValueError, match=message):
         RBM.fit(x, rng=np.random.default_rng(0), steps=2, progress=False, **settings)
+
+
+def test_begins_at_small_weights_and_chains_at_fair_coins():
+    rng = np.random.default_rng(0)
+    rbm = RBM.init(rng, 100, 80, scale=0.2)
+    assert abs(np.std(rbm.weight) / 0.2 - 1) < 4.9 / np.sqrt(2 * 8000) and not np.any(rbm.visible) and not np.any(rbm.hidden)
+    begun = rbm.sample(500, rng, sweeps=0)
+    assert set(np.unique(begun)) == {0, 1} and abs(np.mean(begun) - 0.5) < 4.9 * 0.5 / np.sqrt(begun.size)
+
+
+def test_the_largest_layer_is_enumerated_still(monkeypatch):
+    monkeypatch.setattr("minigen.models.rbm.LARGEST", 3)
+    assert np.isfinite(machine(5, 3)[0].log_z()) and np.isfinite(machine(3, 5)[0].log_z())
+    with pytest.raises(ValueError, match="4 units"):
+        machine(4, 5)[0].log_z()
 
 
 def test_large_machines_say_what_to_use_instead():
