@@ -34,6 +34,11 @@ class OnCells:
         return (self.model.sample(n, rng) * (self.levels - 1) + 0.5) / self.levels
 
 
+def to_levels(x, levels, event):
+    """The levels k (n, *event), integers, whose cells hold x (n, D)."""
+    return np.reshape(np.clip(np.floor(x * levels), 0, levels - 1).astype(np.int64), (-1, *event))
+
+
 @dataclass
 class OfLevels:
     """A model of levels k (n, *event) as one of data x = (k + u) / levels, (n, D): its density is constant in each cell."""
@@ -44,8 +49,7 @@ class OfLevels:
 
     def log_prob(self, x):
         """log p(x) = log P(k) + D log levels, (n,) nats."""
-        k = np.clip(np.floor(x * self.levels), 0, self.levels - 1).astype(np.int64)
-        return self.model.log_prob(np.reshape(k, (-1, *self.event))) + float(x.shape[1] * np.log(self.levels))
+        return self.model.log_prob(to_levels(x, self.levels, self.event)) + float(x.shape[1] * np.log(self.levels))
 
     def sample(self, n, rng):
         """The middles of the cells of k ~ P(k), (n, D)."""
@@ -56,4 +60,4 @@ def levels_of(data):
     """The training data as integers (n, *event), or None where there are no levels, or so many that minutes would not do."""
     if data.levels is None or data.levels * data.train.shape[1] > 10_000:
         return None
-    return np.reshape(np.floor(data.train * data.levels).astype(np.int64), (-1, *data.event))
+    return to_levels(data.train, data.levels, data.event)
