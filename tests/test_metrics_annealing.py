@@ -75,7 +75,7 @@ def test_weights_are_taken_before_transitions_and_one_transition_each():
     np.testing.assert_allclose(found.log_weights, -(0.5 * 1 + 0.3 * 11 + 0.2 * 21))
     assert seen == [0.5, 0.2]
     seen.clear()
-    found = raise_ais(path, np.zeros((2, 1)), [0, 0.2, 0.5, 1], chains=3, rng=rng)
+    found = raise_ais(path, np.array([[0.0], [1.0]]), [0, 0.2, 0.5, 1], chains=3, rng=rng)  # 10 x in log f, and −10 x in log w′
     np.testing.assert_allclose(found, 1 - (0.5 * 11 + 0.3 * 21 + 0.2 * 31))
     assert seen == [1, 0.5, 0.2]
 

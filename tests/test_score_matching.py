@@ -83,6 +83,17 @@ def test_fit_recovers_the_precision(objective):
     np.testing.assert_allclose(fitted.precision, np.linalg.inv(x.T @ x / len(x) + smooth), atol=0.15)
 
 
+@pytest.mark.parametrize("objective", ["sliced", "denoising"])
+def test_each_datum_has_noise_of_its_own(monkeypatch, objective):
+    seen = []
+    monkeypatch.setattr(f"minigen.models.score_matching.{objective}_score_matching", lambda s, x, *rest: seen.append(rest) or x @ s(x).T)
+    x = np.random.default_rng(0).standard_normal((60, 3))
+    fit_score(Gaussian(np.eye(3)), x, rng=np.random.default_rng(1), objective=objective, sigma=0.3, steps=2, batch_size=50, progress=False)
+    noise = np.stack([rest[-1] for rest in seen])
+    assert noise.shape == (2, 50, 3) and len(np.unique(noise)) == 300
+    assert seen[0][:-1] == ((0.3,) if objective == "denoising" else ())
+
+
 @pytest.mark.parametrize("objective", ["exact", "sliced", "denoising"])
 def test_stays_in_its_library_and_float32(objective, device):
     x = to_device(np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32), device)
