@@ -14,6 +14,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.mutations_of_energies import ENERGIES
 from tests.mutations_of_flows import FLOWS
 from tests.mutations_of_models import MODELS
 
@@ -234,7 +235,7 @@ MUTATIONS = {
         ("none(depends & ~before & ~itself,", "none(depends & before & itself,"),
         ("none(before & ~depends,", "none(before & ~before,"),
     ]),
-} | MODELS | FLOWS  # fmt: skip
+} | MODELS | FLOWS | ENERGIES  # fmt: skip
 
 
 def every():
