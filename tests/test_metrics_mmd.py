@@ -57,8 +57,7 @@ def test_blocks_do_not_change_the_sums(kernel):
         for rows in (1, 2, 7, 100):
             by_row, by_column = sums(kernel, X, other, rows)
             np.testing.assert_allclose(by_row, whole.sum(1), rtol=1e-12)
-            if other is not None:
-                np.testing.assert_allclose(by_column, whole.sum(0), rtol=1e-12)
+            np.testing.assert_allclose(by_column, whole.sum(0), rtol=1e-12)
 
 
 def gaussian_mmd2(mean, std, bandwidth):
@@ -111,9 +110,11 @@ def test_median_distance():
     assert mmd2(X, Y) == mmd2(X, Y, gaussian_kernel(median_distance(X, Y)))
 
 
+@pytest.mark.parametrize("all_pairs", [0, 10_000])
 @pytest.mark.parametrize("convention", ["torch-fidelity", "clean-fid"])
-def test_subsets_of_the_conventions(convention, monkeypatch):
+def test_subsets_of_the_conventions(convention, all_pairs, monkeypatch):
     assert (mmd.SUBSETS, mmd.SUBSET_SIZE) == (100, 1000)
+    monkeypatch.setattr(mmd, "ALL_PAIRS", all_pairs)
     monkeypatch.setattr(mmd, "SUBSETS", 3)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(1010, 2)), 0.1 + rng.normal(size=(1020, 2))
@@ -140,6 +141,7 @@ def test_on_every_array_library_and_float_type(device, dtype):
     np.testing.assert_allclose(kernel_distance(x, y), kernel_distance(X, Y), rtol=1e-5)
     np.testing.assert_allclose(mmd2(x, y), mmd2(X, Y), rtol=1e-5)
     np.testing.assert_allclose(mmd2(x, y, unbiased=False).mean, mmd2(X, Y, unbiased=False).mean, rtol=1e-5)
+    np.testing.assert_allclose(kernel_distance(x, y, "clean-fid"), kernel_distance(X, Y, "clean-fid"), rtol=1e-5, atol=1e-6)
     assert array_module(sums(cubic_kernel, x, y)[0]) is array_module(x)
 
 

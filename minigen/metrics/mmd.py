@@ -30,11 +30,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from minigen.backend import array_module
+from minigen.backend import array_module, like, to_host
 from minigen.checks import as_sample_pair, as_samples, check_choice
 from minigen.metrics.likelihood import Estimate
 
 CONVENTIONS, SUBSETS, SUBSET_SIZE = ("minigen", "torch-fidelity", "clean-fid"), 100, 1000
+ALL_PAIRS = 10_000  # samples: fewer have fewer pairs than the subsets have together
 
 
 class SubsetEstimate(NamedTuple):
@@ -82,19 +83,26 @@ def median_distance(x, y, rows=1000):
     return float(np.median(distances[upper]))
 
 
-def sums(kernel, x, y=None, rows=2048):
-    """(Σⱼ k(xᵢ, yⱼ) (m,), Σᵢ k(xᵢ, yⱼ) (n,)) in float64, block by block. For one set (y None) without i = j, and only the first."""
+def blocks(kernel, x, y=None, rows=2048):
+    """Yield (i, j, k(xᵢ, yⱼ)) with i and j slices that cover all pairs; of one set (y None) each pair once, i < j, and 0 elsewhere."""
     alone, y = y is None, x if y is None else y
-    by_row, by_column = [], 0
     for start in range(0, x.shape[0], rows):
-        k = kernel(x[start : start + rows], y)
-        if k.shape != (min(rows, x.shape[0] - start), y.shape[0]):
+        i, j = slice(start, start + rows), slice(start if alone else 0, None)
+        k = kernel(x[i], y[j])
+        if k.shape != (min(rows, x.shape[0] - start), y[j].shape[0]):
             raise ValueError(f"kernel gave shape {k.shape}; expected a function of (m, D) and (n, D) to (m, n)")
-        if alone:
-            k.reshape(-1)[start :: y.shape[0] + 1] = 0
-        by_row.append(np.sum(k, axis=1, dtype=np.float64))
-        by_column = by_column + (0 if alone else np.sum(k, axis=0, dtype=np.float64))
-    return np.concatenate(by_row), by_column
+        yield i, j, np.triu(k, 1) if alone else k
+
+
+def sums(kernel, x, y=None, rows=2048):
+    """(Σⱼ k(xᵢ, yⱼ) (m,), Σᵢ k(xᵢ, yⱼ) (n,)) in float64, block by block. For one set (y None) without i = j, and the two are one."""
+    zeros = array_module(x).zeros
+    by_row = zeros(x.shape[0])
+    by_column = by_row if y is None else zeros(y.shape[0])
+    for i, j, k in blocks(kernel, x, y, rows):
+        by_row[i] += np.sum(k, axis=1, dtype=np.float64)
+        by_column[j] += np.sum(k, axis=0, dtype=np.float64)
+    return by_row, by_column
 
 
 def jackknife(a, c, n):
@@ -150,6 +158,22 @@ def subset_mmd2(x, y):
     return float(within / (n * (n - 1)) - 2 * sum_all(cubic_kernel(x, y)) / n**2)  # (2)
 
 
+def subset_sums(x, y, in_x, in_y):
+    """Σᵢⱼ k(xᵢ, yⱼ) of the cubic kernel over subsets, given by 0 and 1, (S, m) and (S, n): (S,). Of one set (y None) over i < j."""
+    parts = ((in_x[:, i] @ k.astype(np.float64)) * in_y[:, j] for i, j, k in blocks(cubic_kernel, x, y))
+    return sum(np.sum(part, axis=1) for part in parts)
+
+
+def overlapping_mmd2(x, y, picks):
+    """`subset_mmd2` of x[i] and y[j] for each (i, j) of picks, a list; each kernel value is computed once, however many subsets share it."""
+    in_x, in_y = np.zeros((len(picks), x.shape[0])), np.zeros((len(picks), y.shape[0]))
+    for s, (i, j) in enumerate(picks):
+        in_x[s, i] = in_y[s, j] = 1
+    in_x, in_y, n = like(x, in_x), like(y, in_y), len(picks[0][0])
+    within = subset_sums(x, None, in_x, in_x) + subset_sums(y, None, in_y, in_y)
+    return to_host(2 * within / (n * (n - 1)) - 2 * subset_sums(x, y, in_x, in_y) / n**2).tolist()  # (2)
+
+
 def kernel_distance(x, y, convention="minigen"):
     """The unbiased MMD² of the cubic kernel between features x (m, D) and y (n, D); with Inception's features it is "KID".
 
@@ -167,9 +191,12 @@ def kernel_distance(x, y, convention="minigen"):
         sets = sets[::-1]  # the second set is drawn first
     size = min(SUBSET_SIZE, *(a.shape[0] for a in sets))
     rng = np.random.RandomState(2020)
-    subsets = ([a[rng.choice(a.shape[0], size, replace=False)] for a in sets] for _ in range(SUBSETS))
+    picks = [[rng.choice(a.shape[0], size, replace=False) for a in sets] for _ in range(SUBSETS)]
     with np.errstate(over="ignore", invalid="ignore"):
-        values = [subset_mmd2(*pair) for pair in subsets]
+        if max(a.shape[0] for a in sets) <= ALL_PAIRS:
+            values = overlapping_mmd2(*sets, picks)
+        else:
+            values = [subset_mmd2(*(a[array_module(a).asarray(i)] for a, i in zip(sets, pick, strict=True))) for pick in picks]
     check_finite(sum(values), sets[0])
     return SubsetEstimate(float(np.mean(values)), float(np.std(values)))
 
