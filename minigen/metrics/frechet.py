@@ -65,9 +65,7 @@ class Moments:
     @classmethod
     def of(cls, x, rows=16384):
         """The moments of a batch x (n, D), n ≥ 1: those of its blocks, so that only a block of it is copied to float64."""
-        x = as_samples(x, "x")
-        blocks = (centred(x[start : start + rows]) for start in range(0, x.shape[0], rows))
-        return functools.reduce(operator.add, (cls(c.shape[0], mean, c.T @ c) for mean, c in blocks))  # (1)
+        return moments(as_samples(x, "x"), rows)
 
     def __add__(self, other):
         n, step = self.n + other.n, other.mean - self.mean
@@ -82,6 +80,12 @@ class Moments:
         if self.n < 2:
             raise ValueError(f"n is {self.n}; expected at least 2 samples, or there is no covariance")
         return self.scatter / (self.n - 1)  # (1)
+
+
+def moments(x, rows=16384):
+    """`Moments.of` without its check that all is finite, which reads all of x."""
+    blocks = (centred(x[start : start + rows]) for start in range(0, x.shape[0], rows))
+    return functools.reduce(operator.add, (Moments(c.shape[0], mean, c.T @ c) for mean, c in blocks))  # (1)
 
 
 def centred(x):
@@ -107,8 +111,8 @@ def mean_and_factor(x):
     """μ (D,) and F (min(n, D), D) of x (n, D)."""
     n, d = x.shape
     if n > d:
-        moments = Moments.of(x)
-        return moments.mean, square_root(moments.cov)  # (6)
+        both = moments(x)
+        return both.mean, square_root(both.cov)  # (6)
     mean, x = centred(x)
     return mean, x / (n - 1) ** 0.5  # (6)
 
@@ -158,7 +162,7 @@ def frechet_distance(x, y):
     """
     (x, y), scale = moderate(*as_sample_pair(x, y, ("x", "y"), least=(2, 2)))
     if min(x.shape[0], y.shape[0]) > x.shape[1]:
-        first, second = Moments.of(x), Moments.of(y)
+        first, second = moments(x), moments(y)
         return scale**2 * distance_of_covariances(first.mean, first.cov, second.mean, second.cov)
     return scale**2 * distance(*mean_and_factor(x), *mean_and_factor(y))
 
