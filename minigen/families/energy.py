@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from minigen.backend import like
-from minigen.families.common import best_on_validation, seconds_to
+from minigen.families.common import best_on_validation, seconds_to, to_levels
 from minigen.functions import logsumexp
 from minigen.models import EBM, RBM
+from minigen.models.rbm import bernoulli
+from minigen.optim import Adam, cosine
 
 
 @dataclass
@@ -22,13 +24,16 @@ class Grey:
 
 
 def fit_rbm(data, rng, quick, deadline):
-    """A machine of binary pixels: its likelihood is one of black and white, not of the data's levels, so that none is given."""
+    """A machine of binary pixels, 1 as often as they are bright. Its likelihood is that of such pixels, not of levels: none is given."""
     if data.levels is None:
         return None
-    hidden, steps, seconds = 128, 200 if quick else 2500, seconds_to(deadline)
-    binary = (data.more > 0.5).astype(data.more.dtype)
-    model = RBM.fit(binary, rng=rng, hidden=hidden, steps=steps, seconds=seconds, progress="RBM")
-    return Grey(model), None, "—", f"{hidden} hidden units, pixels above ½ are 1"
+    hidden, steps, seconds = 256, 600 if quick else 8000, seconds_to(deadline)
+    brightness = to_levels(data.more, data.levels, (data.more.shape[1],)).astype(data.more.dtype) / (data.levels - 1)
+    optimizer = Adam(cosine(2e-2, steps))
+    model = RBM.fit(
+        bernoulli(brightness, rng), rng=rng, hidden=hidden, steps=steps, optimizer=optimizer, seconds=seconds, progress="RBM"
+    )  # fmt: skip
+    return Grey(model), None, "—", f"{hidden} hidden units, pixels drawn by their brightness"
 
 
 @dataclass
