@@ -165,7 +165,7 @@ def subset_sums(x, y, in_x, in_y):
 
 
 def overlapping_mmd2(x, y, picks):
-    """`subset_mmd2` of x[i] and y[j] for each (i, j) of picks, a list; each kernel value is computed once, however many subsets share it."""
+    """`subset_mmd2` of x[i] and y[j] for each (i, j) of picks, a list; each kernel value is computed once, however many share it."""
     in_x, in_y = np.zeros((len(picks), x.shape[0])), np.zeros((len(picks), y.shape[0]))
     for s, (i, j) in enumerate(picks):
         in_x[s, i] = in_y[s, j] = 1
