@@ -2,7 +2,7 @@
 
 from minigen.families.common import OfLevels, levels_of, seconds_to
 from minigen.models import MADE, PixelCNN
-from minigen.optim import Adam, cosine
+from minigen.optim import EMA, Adam, cosine
 
 
 def fit_made(data, rng, quick, deadline):
@@ -23,7 +23,7 @@ def fit_pixelcnn(data, rng, quick, deadline):
     if k is None:
         return None
     steps, size = (60, {"width": 32, "layers": 2}) if quick else (900, {"width": 24, "layers": 3, "reach": 2, "batch_size": 16})
-    optimizer, seconds = Adam(cosine(4e-3, steps), weight_decay=0.5), seconds_to(deadline)
-    cnn = PixelCNN.fit(k, data.levels, rng=rng, steps=steps, optimizer=optimizer, seconds=seconds, progress="PixelCNN", **size)
+    training = {"optimizer": Adam(cosine(1e-2, steps), weight_decay=0.5), "ema": EMA(0.98), "seconds": seconds_to(deadline)}
+    cnn = PixelCNN.fit(k, data.levels, rng=rng, steps=steps, progress="PixelCNN", **training, **size)
     model = OfLevels(cnn, data.event, data.levels)
     return model, model.log_prob, "exact", f"1 + {size['layers']} layers of width {size['width']}"
