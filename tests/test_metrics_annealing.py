@@ -157,7 +157,12 @@ def test_bad_arguments_are_named():
         ais(rbm_path(rbm), 3, 0, rng=rng)
     with pytest.raises(ValueError, match="chains is 0"):
         raise_ais(rbm_path(rbm), np.zeros((1, 5)), 3, 0, rng=rng)
-    with pytest.raises(ValueError, match="base has shape"):
-        rbm_path(rbm, np.zeros(3))
+    for base in (np.zeros(3), np.full(5, np.nan)):
+        with pytest.raises(ValueError, match="base has shape"):
+            rbm_path(rbm, base)
+    for x, words in ((np.full((1, 5), 0.5), "values other than 0 and 1"), (np.full((1, 5), np.nan), "NaN"), (np.zeros((1, 4)), "shape")):
+        for estimate in (reverse_ais, raise_ais, bidirectional_ais):
+            with pytest.raises(ValueError, match=f"x h.*{words}"):
+                estimate(rbm_path(rbm), x, 3, rng=rng)
     with pytest.raises(TypeError, match="rng"):
         ais(rbm_path(rbm), 3, 3, rng=0)

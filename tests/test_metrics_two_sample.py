@@ -1,5 +1,7 @@
 """Two-sample tests: statistics by their definitions, p-values that are valid under the hypothesis, and power against alternatives."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -161,6 +163,18 @@ def test_the_share_of_neighbours_by_its_definition():
 
 
 @pytest.mark.parametrize("name", TESTS)
+def test_memory_is_bounded(name):
+    # 50,000 × 2,048 features of either set are to fit in 4 GiB: 4.2 times the sets in single precision, with a margin for fixed blocks
+    x, y = np.zeros((2, 1500, 6000), np.float32)
+    x[:, 0], y[:, 0] = RNG.normal(size=(2, 1500))
+    tracemalloc.start()
+    TESTS[name](x, y, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4.2 * (x.nbytes + y.nbytes)
+
+
+@pytest.mark.parametrize("name", TESTS)
 def test_on_every_array_library_and_repeatable(name, device):
     x, y = RNG.normal(size=(20, 2)), 0.5 + RNG.normal(size=(16, 2))
     got = TESTS[name](*mg.to_device((x.astype(np.float32), y.astype(np.float32)), device), np.random.default_rng(3))
@@ -175,6 +189,8 @@ def test_on_every_array_library_and_repeatable(name, device):
         (lambda x: mmd_test(x, x[:, :1], RNG), "x has D = 2 columns and y has 1"),
         (lambda x: mmd_test(x[:3], x, RNG), "x has n = 3 rows; expected at least 4"),
         (lambda x: mmd_test(x, x, RNG, "gaussian"), "kernel is 'gaussian'"),
+        (lambda x: mmd_test(x, x, RNG, 3), "kernel is 3"),
+        (lambda x: mmd_test(x, x, RNG, lambda a, b: a), r"kernel gave shape \(20, 2\)"),
         (lambda x: mmd_test(x, x, RNG, permutations=0), "permutations is 0"),
         (lambda x: classifier_two_sample_test(x, x[:3], RNG), "y has n = 3 rows; expected at least 4"),
         (lambda x: knn_two_sample_test(x, x * np.nan, RNG), "y has NaN"),

@@ -286,3 +286,6 @@ def test_bad_use_is_named():
         model.sample(1, 0)
     with pytest.raises(ValueError, match=r"expected \(n, …\) with n ≥ 1"):
         check_levels(np.zeros(3, int), 2)
+    for k in ([[0, 2]], [[-1, 1]]):
+        with pytest.raises(ValueError, match=f"entries from {min(*k[0])} to {max(*k[0])}; expected 0 … levels − 1 = 1"):
+            check_levels(np.array(k), 2)

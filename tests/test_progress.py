@@ -9,6 +9,7 @@ import pytest
 import tqdm
 
 from minigen import train, tree
+from minigen.metrics import ais, bidirectional_ais, raise_ais, rbm_path, reverse_ais
 from minigen.models import (
     DDPM,
     EBM,
@@ -68,13 +69,30 @@ def bars(monkeypatch):
 
 # ---- Sampling ----
 def test_a_bar_only_on_a_terminal_and_only_for_what_is_slow(monkeypatch, capsys):
-    assert shown([3, 1]) == [3, 1] and list(shown(range(3), "chains")) == [0, 1, 2]
+    assert list(shown([3, 1])) == [3, 1] and list(shown(range(3), "chains")) == [0, 1, 2]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert list(shown(range(3))) == [0, 1, 2] and list(shown(range(3), False)) == [0, 1, 2]
     assert capsys.readouterr().err == "", "no terminal, or no time"
     for _ in shown(range(2), "chains"):
         time.sleep(0.6)
     assert "chains: 100%" in capsys.readouterr().err
+
+
+def test_elsewhere_a_line_now_and_then_and_only_for_what_is_slow(monkeypatch, capsys):
+    monkeypatch.setattr("minigen.progress.time.perf_counter", iter([0.0, 4.0, 11.0, 11.0, 12.0, 20.0, 22.0, 22.0, 23.0]).__next__)
+    assert list(shown(range(6), "chains")) == [0, 1, 2, 3, 4, 5]
+    assert capsys.readouterr().err == "chains: step 1/6\nchains: step 4/6\n", "ten seconds after the last one"
+    assert list(shown(range(2), False)) == [0, 1]
+
+
+def test_annealing_shows_its_temperatures(bars):
+    rng, rbm = np.random.default_rng(0), FITS["RBM"](rng=np.random.default_rng(0), steps=1, progress=False)
+    path, v = rbm_path(rbm), rbm.exact_sample(3, rng)
+    ais(path, 5, 2, rng=rng)
+    reverse_ais(path, v, 6, rng=rng, progress="back")
+    raise_ais(path, v, 7, 2, rng=rng)
+    bidirectional_ais(path, v, 8, rng=rng, progress=False)
+    assert bars == [("anneal", 5), ("back", 6), ("anneal", 7)]
 
 
 @pytest.mark.parametrize(

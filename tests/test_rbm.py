@@ -180,5 +180,13 @@ def test_large_machines_say_what_to_use_instead():
             call()
     with pytest.raises(ValueError, match=r"v has shape"):
         rbm.free_energy(np.zeros((2, 3), np.float32))
+    small = machine(3, 2)[0]
+    for v, words in ((np.full((1, 3), 0.5), "values other than 0 and 1"), (np.full((1, 3), np.nan), "NaN"), (np.zeros(3), "shape")):
+        with pytest.raises(ValueError, match=f"v h.*{words}"):
+            small.log_prob(v)
+    with pytest.raises(ValueError, match="sweeps"):
+        small.sample(1, np.random.default_rng(0), sweeps=-1)
+    with pytest.raises(TypeError, match="rng"):
+        small.exact_sample(1, 0)
     with pytest.raises(TypeError, match="int64"):
         RBM.fit(np.zeros((8, 2), np.int64), rng=np.random.default_rng(0), progress=False)
