@@ -53,6 +53,13 @@ def check_rows(x, least, name):
         raise ValueError(f"{name} has NaN or infinite entries; expected finite numbers")
 
 
+def check_binary(x, name="x"):
+    """Raise unless x is a floating-point array (n, D) of zeros and ones."""
+    check_data(x, name=name)
+    if not bool(np.all((x == 0) | (x == 1))):
+        raise ValueError(f"{name} holds values other than 0 and 1; expected binary data, such as ({name} > 0.5).astype({name}.dtype)")
+
+
 def check_columns(x, columns, name="x"):
     """Raise unless the array or Tensor x has shape (n, columns)."""
     if x.ndim != 2 or x.shape[1] != columns:

@@ -32,17 +32,29 @@ def reporter(progress, start, steps):
         yield report
 
 
-def shown(items, progress=True):
-    """The items of a sequence, with a bar on a terminal where going through them takes more than a second.
+def shown(items, progress=True, every=10.0):
+    """The items of a sequence, with a bar on a terminal where going through them takes more than a second; elsewhere a line in ten.
 
-    progress may be False, for no bar, or the bar's label.
+    progress may be False, for none, or the label. `every`: so many seconds lie between two lines.
 
     >>> [i**2 for i in shown(range(4))]
     [0, 1, 4, 9]
     """
-    if not progress or not sys.stderr.isatty():
+    if not progress:
         return items
+    label = progress if isinstance(progress, str) else "sample"
+    if not sys.stderr.isatty():
+        return lines(items, label, every)
     from tqdm import tqdm
 
-    label = progress if isinstance(progress, str) else "sample"
     return tqdm(items, desc=label, unit="step", delay=1, dynamic_ncols=True)
+
+
+def lines(items, label, every):
+    """The items, with a line on stderr every so many seconds."""
+    last = time.perf_counter()
+    for done, item in enumerate(items):
+        if time.perf_counter() - last > every:
+            last = time.perf_counter()
+            print(f"{label}: step {done}/{len(items)}", file=sys.stderr, flush=True)
+        yield item

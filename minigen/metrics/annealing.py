@@ -35,8 +35,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigen.backend import uniform
-from minigen.checks import check_count, check_rng
+from minigen.checks import check_binary, check_columns, check_count, check_rng
 from minigen.functions import logsumexp, sigmoid, softplus
+from minigen.progress import shown
 
 
 class Annealed(NamedTuple):
@@ -55,12 +56,16 @@ class Sandwich(NamedTuple):
 
 @dataclasses.dataclass
 class Path:
-    """From f₀ to f: log_density(x, β) → (n,), transition(x, β, rng) → x reversible at f_β, start(n, rng) ~ f₀/Z₀, and log Z₀."""
+    """From f₀ to f: log_density(x, β) → (n,), transition(x, β, rng) → x reversible at f_β, start(n, rng) ~ f₀/Z₀, and log Z₀.
+
+    check(x) raises for an x that is none of its states.
+    """
 
     log_density: Callable
     transition: Callable
     start: Callable
     log_z0: Any
+    check: Callable = lambda x: None
 
 
 def rbm_path(rbm, base=None):
@@ -69,8 +74,8 @@ def rbm_path(rbm, base=None):
     base: the biases a₀ (D,) of β = 0, the machine's own by default; the log-odds of the data's pixels are good.
     """
     a0 = rbm.visible if base is None else base
-    if a0.shape != rbm.visible.shape:
-        raise ValueError(f"base has shape {a0.shape}; expected that of the visible biases, {rbm.visible.shape}")
+    if a0.shape != rbm.visible.shape or not bool(np.all(np.isfinite(a0))):
+        raise ValueError(f"base has shape {a0.shape} or is not finite; expected finite numbers {rbm.visible.shape}, as the visible biases")
 
     def at(beta):
         visible = (1 - beta) * a0 + beta * rbm.visible
@@ -80,8 +85,12 @@ def rbm_path(rbm, base=None):
         u = uniform(rng, (n, a0.shape[0]), a0)
         return (u < sigmoid(a0)).astype(a0.dtype)
 
+    def check(x):
+        check_binary(x)
+        check_columns(x, a0.shape[0])
+
     log_z0 = rbm.hidden.shape[0] * math.log(2) + np.sum(softplus(a0))  # (6)
-    return Path(lambda v, beta: -at(beta).free_energy(v), lambda v, beta, rng: at(beta).gibbs(v, rng), start, log_z0)
+    return Path(lambda v, beta: -at(beta).free_energy(v), lambda v, beta, rng: at(beta).gibbs(v, rng), start, log_z0, check)
 
 
 def check_betas(betas):
@@ -100,17 +109,17 @@ def log_mean_exp(log_w):
     return logsumexp(log_w, axis=0) - math.log(log_w.shape[0])
 
 
-def backward(path, betas, x, rng):
+def backward(path, betas, x, rng, progress):
     """log w′ (n,) of chains that begin at β = 1 in x, before any transition there."""
     log_w = 0
-    for k in range(len(betas) - 1, 0, -1):
+    for k in shown(range(len(betas) - 1, 0, -1), progress):
         log_w = log_w + path.log_density(x, betas[k - 1]) - path.log_density(x, betas[k])  # (3)
         if k > 1:
             x = path.transition(x, betas[k - 1], rng)
     return log_w
 
 
-def ais(path, betas=1000, n=100, *, rng):
+def ais(path, betas=1000, n=100, *, rng, progress="anneal"):
     """Annealed: a stochastic lower bound on log Z (nats) from n chains; e^(log Ẑ) is unbiased.
 
     betas: a rising sequence from 0 to 1, or the number of equal steps. Raises ValueError for others.
@@ -125,31 +134,35 @@ def ais(path, betas=1000, n=100, *, rng):
     check_count("n", n)
     check_rng(rng)
     x, log_w = path.start(n, rng), 0
-    for k in range(1, len(betas)):
+    for k in shown(range(1, len(betas)), progress):
         log_w = log_w + path.log_density(x, betas[k]) - path.log_density(x, betas[k - 1])  # (1)
         if k < len(betas) - 1:
             x = path.transition(x, betas[k], rng)
     return Annealed(path.log_z0 + log_mean_exp(log_w), log_w)  # (2)
 
 
-def reverse_ais(path, x, betas=1000, *, rng):
+def reverse_ais(path, x, betas=1000, *, rng, progress="anneal"):
     """Annealed: a stochastic upper bound on log Z (nats) from exact draws x (n, …) of f/Z; log_weights are those of (3)."""
     check_rng(rng)
-    log_w = backward(path, check_betas(betas), x, rng)
+    path.check(x)
+    log_w = backward(path, check_betas(betas), x, rng, progress)
     return Annealed(path.log_z0 - log_mean_exp(log_w), log_w)  # (4)
 
 
-def bidirectional_ais(path, x, betas=1000, *, rng):
+def bidirectional_ais(path, x, betas=1000, *, rng, progress="anneal"):
     """Sandwich: bounds on log Z (nats) from exact draws x (n, …) of f/Z and as many chains forward."""
-    return Sandwich(ais(path, betas, x.shape[0], rng=rng).log_z, reverse_ais(path, x, betas, rng=rng).log_z)
+    path.check(x)
+    forward = ais(path, betas, x.shape[0], rng=rng, progress=progress)
+    return Sandwich(forward.log_z, reverse_ais(path, x, betas, rng=rng, progress=progress).log_z)
 
 
-def raise_ais(path, x, betas=1000, chains=10, *, rng):
+def raise_ais(path, x, betas=1000, chains=10, *, rng, progress="anneal"):
     """log p̂_ann(x) (n,) in nats of any x (n, …), on average over chains; stochastic lower bounds on log p_ann(x)."""
     check_count("chains", chains)
     check_rng(rng)
+    path.check(x)
     betas, n = check_betas(betas), x.shape[0]
     log_f = path.log_density(x, 1.0)
     many = np.concatenate([x] * chains)
-    log_w = np.reshape(backward(path, betas, path.transition(many, 1.0, rng), rng), (chains, n))
+    log_w = np.reshape(backward(path, betas, path.transition(many, 1.0, rng), rng, progress), (chains, n))
     return log_f + log_mean_exp(log_w) - path.log_z0  # (5)

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from minigen.backend import array_module, like, normal, uniform
-from minigen.checks import check_choice, check_columns, check_count, check_data, check_rng
+from minigen.checks import check_binary, check_choice, check_columns, check_count, check_rng
 from minigen.functions import logsumexp, sigmoid, softplus
 from minigen.optim import Adam, cosine
 from minigen.progress import shown
@@ -52,13 +52,6 @@ def binary_states(n, x):
            [1., 1.]])
     """
     return like(x, np.arange(2**n)[:, None] >> np.arange(n - 1, -1, -1) & 1)
-
-
-def check_binary(x):
-    """Raise unless x is a floating-point array (n, D) of zeros and ones."""
-    check_data(x)
-    if not bool(np.all((x == 0) | (x == 1))):
-        raise ValueError("x holds values other than 0 and 1; expected binary data, such as (x > 0.5).astype(x.dtype)")
 
 
 def bernoulli(p, rng):
@@ -148,12 +141,14 @@ class RBM:
         return logsumexp(-machine.free_energy(states))  # (5)
 
     def log_prob(self, v):
-        """Exact log p(v) (n,), nats; ValueError where log Z cannot be enumerated."""
+        """Exact log p(v) (n,), nats; ValueError where log Z cannot be enumerated, or v is not of zeros and ones."""
+        check_binary(v, "v")
         return -self.free_energy(v) - self.log_z()  # (6)
 
     def exact_sample(self, n, rng):
         """n independent exact draws (n, D), by enumeration; ValueError where that is impossible. For reverse AIS."""
         check_count("n", n)
+        check_rng(rng)
         machine, states = self.smaller_layer()
         smaller = states[draw_rows(-machine.free_energy(states), n, rng)]
         return smaller if self.visible.shape[0] <= self.hidden.shape[0] else bernoulli(self.visible_given(smaller), rng)
@@ -161,6 +156,7 @@ class RBM:
     def sample(self, n, rng, sweeps=1000, progress=True):
         """(n, D): n chains of Gibbs sampling from v ~ Bernoulli(½), independent of each other, and p(v) but for what sweeps do not mix."""
         check_count("n", n)
+        check_count("sweeps + 1", sweeps + 1)
         check_rng(rng)
         start = uniform(rng, (n, self.visible.shape[0]), self.visible)
         return self.gibbs((start < 0.5).astype(start.dtype), rng, sweeps, progress)
