@@ -31,6 +31,11 @@ METRICS = {
 }
 
 
+def test_two_groups_are_enough():
+    halves = with_error(np.mean, np.array([[0.0], [1.0]]), rng=np.random.default_rng(0), groups=2)
+    assert halves == (0.5, 0.5)  # ½ ((1 − ½)² + (0 − ½)²) = ¼
+
+
 @pytest.mark.parametrize("name", METRICS)
 def test_of_metrics_it_is_near_their_true_spread(name):
     rng, metric = np.random.default_rng(1), METRICS[name]

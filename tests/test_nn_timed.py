@@ -44,6 +44,14 @@ def test_a_block_is_the_formula():
     np.testing.assert_allclose(block(h, e), h + silu(inner) @ second.weight + second.bias)
 
 
+def test_the_network_is_its_parts_in_turn():
+    net, silu = lively(2), mg.nn.silu
+    x, t, y = RNG.normal(size=(4, 3)), RNG.random(4), np.array([0, 1, 2, 2])
+    e = silu(net.time(time_features(t, net.frequencies)) + net.label.weight[y])
+    h = net.blocks[1](net.blocks[0](x @ net.stem.weight + net.stem.bias, e), e)
+    np.testing.assert_allclose(net(x, t, y), silu(h) @ net.head.weight + net.head.bias)
+
+
 @pytest.mark.parametrize("classes", [0, 2])
 def test_gradients(classes):
     y = np.array([0, 1, 2]) if classes else None
