@@ -58,22 +58,29 @@ def permutation_p_value(statistic, null):
 
 def memberships(m, n, permutations, rng):
     """s and its permutations, (N, 1 + B) of 0 and 1: the first column is s itself."""
-    s = np.repeat([1.0, 0.0], [m, n])
-    return np.stack([s] + [rng.permutation(s) for _ in range(permutations)], axis=1)
+    s = np.empty((m + n, 1 + permutations))
+    s[:, 0] = np.arange(m + n) < m
+    for b in range(1, 1 + permutations):
+        s[:, b] = rng.permutation(s[:, 0])
+    return s
 
 
-def mmd_statistics(kernel, z, s, m, n, rows=1024):
-    """The unbiased MMD² (1 + B,) of the rows of z (N, D) for each column of memberships s (N, 1 + B), block by block."""
-    of_x = of_y = between = 0
-    for start in range(0, z.shape[0], rows):
-        k = kernel(z[start : start + rows], z)
-        k.reshape(-1)[start :: z.shape[0] + 1] = 0
-        part, with_x = s[start : start + rows], k @ s
-        with_y = np.sum(k, axis=1)[:, None] - with_x
-        of_x = of_x + np.sum(part * with_x, axis=0)
-        of_y = of_y + np.sum((1 - part) * with_y, axis=0)
-        between = between + np.sum(part * with_y, axis=0)
-    return of_x / (m * (m - 1)) + of_y / (n * (n - 1)) - 2 * between / (m * n)  # (2)
+def mmd_statistics(kernel, z, s, m, n, rows=2048):
+    """The unbiased MMD² (1 + B,) of the rows of z (N, D) for each column of memberships s (N, 1 + B), block by block, in float64."""
+    parts, of_all, with_all, of_x = [slice(i, i + rows) for i in range(0, z.shape[0], rows)], 0, 0, 0  # 1ᵀK1, sᵀK1 and sᵀKs
+    for number, i in enumerate(parts):
+        for j in parts[number:]:  # K is symmetric: other blocks are below its diagonal
+            a, b = z[i].astype(np.float64), z[j].astype(np.float64)
+            k, times = kernel(a, b), 1 if i == j else 2
+            if k.shape != (a.shape[0], b.shape[0]):
+                raise ValueError(f"kernel gave shape {k.shape}; expected a function of (m, D) and (n, D) to (m, n)")
+            if i == j:
+                k.reshape(-1)[:: k.shape[0] + 1] = 0
+            of_all = of_all + times * np.sum(k)
+            with_all = with_all + (np.sum(k, axis=1) @ s[i] if i == j else np.sum(k, axis=1) @ s[i] + np.sum(k, axis=0) @ s[j])
+            of_x = of_x + times * np.sum(s[i] * (k @ s[j]), axis=0)
+    between = with_all - of_x
+    return of_x / (m * (m - 1)) + (of_all - with_all - between) / (n * (n - 1)) - 2 * between / (m * n)  # (2)
 
 
 def halves(x, rng):
@@ -83,11 +90,10 @@ def halves(x, rng):
 
 
 def checked(x, y, rng, permutations, least):
-    """x and y as one type of floats, in float64, or a clear error."""
+    """x and y as one type of floats, or a clear error."""
     check_rng(rng)
     check_count("permutations", permutations)
-    x, y = as_sample_pair(x, y, ("x", "y"), least=(least, least))
-    return x.astype(np.float64), y.astype(np.float64)
+    return as_sample_pair(x, y, ("x", "y"), least=(least, least))
 
 
 def mmd_test(x, y, rng, kernel=None, permutations=999):
@@ -97,7 +103,7 @@ def mmd_test(x, y, rng, kernel=None, permutations=999):
     kernel="deep" it trains a deep kernel. Raises TypeError or ValueError naming the argument that is wrong.
     """
     chooses = kernel is None or isinstance(kernel, str)
-    if isinstance(kernel, str) and kernel != "deep":
+    if not (callable(kernel) or kernel in (None, "deep")):
         raise ValueError(f"kernel is {kernel!r}; expected a function of (m, D) and (n, D) to (m, n), 'deep' or None")
     x, y = checked(x, y, rng, permutations, 4 if chooses else 2)
     if chooses:
@@ -135,16 +141,17 @@ def deep_kernel(x, y, rng, hidden=(32, 32), steps=200):
 
         return k
 
-    initial = {"network": network, "log_bandwidth": like(x, np.log(median_distance(*(network((a - mean) / std) for a in (x, y))) or 1.0))}
+    bandwidth = median_distance(*(network((a[:1000] - mean) / std) for a in (x, y))) or 1.0
+    initial = {"network": network, "log_bandwidth": like(x, np.log(bandwidth))}
     loss = lambda model, batch, rng: -signal_to_noise(kernel(model), *batch)
     model, _ = minimise(loss, initial, (x[:n], y[:n]), rng=rng, steps=steps, batch_size=256, optimizer=Adam(2e-3), progress=False)
     return kernel(model)
 
 
 def scale(x):
-    """Mean and standard deviation (D,) of the rows of x; 1 where a column is constant."""
-    std = np.std(x, axis=0)
-    return np.mean(x, axis=0), np.where(std > 0, std, 1)
+    """Mean and standard deviation (D,) of the rows of x, in float64; 1 where a column is constant."""
+    std = np.std(x, axis=0, dtype=np.float64)
+    return np.mean(x, axis=0, dtype=np.float64), np.where(std > 0, std, 1)
 
 
 def like_tree(x, model):
@@ -169,10 +176,13 @@ def classifier_two_sample_test(x, y, rng, hidden=(64, 64), steps=300, permutatio
         return -weight * log_sigmoid(sign * model(a)[:, 0])
 
     network = like_tree(x, MLP.init(rng, [x.shape[1], *hidden, 1], relu, dtype=np.float64))
-    data = ((train - mean) / std, sign, weight)
+    train = train - mean
+    train /= std
+    data = (train, sign, weight)
     optimizer = Adam(2e-3, weight_decay=0.05)
     model, _ = minimise(loss, network, data, rng=rng, steps=steps, batch_size=128, optimizer=optimizer, progress=False)
-    says_x = to_host(model((np.concatenate([x_test, y_test]) - mean) / std)[:, 0] > 0)
+    blocks = (a[i : i + 4096] for a in (x_test, y_test) for i in range(0, a.shape[0], 4096))
+    says_x = to_host(np.concatenate([model((a - mean) / std)[:, 0] > 0 for a in blocks]))
     s = memberships(x_test.shape[0], y_test.shape[0], permutations, rng)
     values = np.mean(says_x[:, None] == (s > 0.5), axis=0)  # (5)
     return permutation_p_value(values[0], values[1:])
