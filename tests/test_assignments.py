@@ -117,6 +117,20 @@ def test_other_right_answers_with_helpers_and_imports_earn_everything_and_mistak
     assert result.together == ["vae.1", "vae.3", "vae.4", "vae.5"]
 
 
+def test_helpers_stay_where_they_stand_and_an_unpacked_archive_is_a_submission(tmp_path):
+    square = "def half_square(a):\n    return HALF_LOG / LOG_2PI * a * a\n\n\n"
+    text = VAE.replace("MIN_LOG_STD =", "HALF_LOG = LOG_2PI / 2\nMIN_LOG_STD =").replace("# ---- The closed", square + "# ---- The closed")
+    place = tmp_path / "ann" / "handout" / "minigen" / "models" / "vae.py"
+    place.parent.mkdir(parents=True)
+    (tmp_path / "ann/__MACOSX").mkdir()
+    text = text.replace("0.5 * ((x - mean) * np.exp(-log_std)) ** 2", "half_square((x - mean) * np.exp(-log_std))")
+    place.write_text(text, encoding="utf-8")
+    only = Assignment("vae", "x", (load("vae").problem("log_gaussian"),))
+    (result,) = grade(only, [tmp_path / "ann"], seconds=5)
+    assert "HALF_LOG / LOG_2PI * a" in place.read_text(encoding="utf-8").split("# ---- The closed")[0]
+    assert result.score == 10, result.results[0].message
+
+
 def test_the_audit_of_an_assignment_finds_nothing_and_sees_what_is_wrong(monkeypatch):
     vae = load("vae")
     assert audit(vae, seconds=10) == []
@@ -189,5 +203,12 @@ def test_a_class_folder_is_graded_from_the_command_line(tmp_path, capsys):
 def test_what_the_command_line_cannot_do_is_said_in_one_line(tmp_path, capsys):
     assert cli.main(["assignments", "grade", str(tmp_path)]) == 2
     assert "--name" in capsys.readouterr().err
+    assert cli.main(["assignments", "grade", str(tmp_path / "ann"), "--name", "vae"]) == 2
+    assert "there is no folder or file " + str(tmp_path / "ann") in capsys.readouterr().err
+    (tmp_path / "bob").mkdir()
+    (tmp_path / "bob" / "handout.json").write_text('{"assignment": "vae"}', encoding="utf-8")
+    (tmp_path / "cat").mkdir()
+    assert cli.main(["assignments", "grade", str(tmp_path)]) == 2
+    assert f"grade {tmp_path}/*" in capsys.readouterr().err
     assert cli.main(["assignments", "list"]) == 0
     assert "vae.7" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minigen.assignments import manifest
 from minigen.assignments.audit import audit, audit_variants
-from minigen.assignments.grading import as_json, grade
+from minigen.assignments.grading import as_json, grade, roots
 from minigen.assignments.handout import make
 
 
@@ -35,7 +35,7 @@ def add_options(parser):
 
 def card(submission):
     """(assignment, variant) as a submission's handout.json has them; None where it has none that can be read."""
-    file = Path(submission) / "handout.json"
+    file = next((f for root in roots(Path(submission)) if (f := root / "handout.json").is_file()), Path(submission, "handout.json"))
     try:
         told = json.loads(file.read_text(encoding="utf-8")) if file.is_file() and file.stat().st_size < 1_000_000 else {}
         name, variant = told["assignment"], told.get("variant")
@@ -46,9 +46,13 @@ def card(submission):
 
 def assignment_of(submissions, name=None, variant=None):
     """The assignment and variant that are named, or that most cards name; says whose card has another."""
+    if absent := [str(s) for s in submissions if not Path(s).exists()]:
+        raise ValueError(f"there is no folder or file {', '.join(absent)}")
     cards = {s: c for s in submissions if (c := card(s))}
     if name is None and not cards:
-        raise ValueError("no submission has a handout.json: say which assignment it is with --name")
+        inside = any(card(f) for s in submissions if Path(s).is_dir() for f in Path(s).iterdir() if f.is_dir())
+        more = f"; the folders in it do: grade {submissions[0]}/*" if inside else ""
+        raise ValueError("no submission has a handout.json: say which assignment it is with --name" + more)
     most = Counter(c for c in cards.values() if name in (None, c[0])).most_common(1)
     usual = most[0][0] if most else (name, None)
     graded = usual[0], usual[1] if variant is None else variant

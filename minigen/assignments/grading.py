@@ -78,10 +78,16 @@ def run_jobs(assignment, jobs, seconds, memory):
         return json.loads(done.stdout)
 
 
+def roots(submission):
+    """A submission's folder, and the one in it where there is only that, as unpacked archives have it."""
+    folders = [p for p in submission.iterdir() if p.is_dir() and not p.name.startswith((".", "__"))] if submission.is_dir() else []
+    return [submission, *folders] if len(folders) == 1 else [submission]
+
+
 def read(submission, module):
     """(tree of a student's module or None, what is wrong with it) from a folder or a file."""
     submission, path = Path(submission), path_of(module)
-    places = [submission] if submission.is_file() else [submission / path, submission / path.name]
+    places = [submission] if submission.is_file() else [root / place for root in roots(submission) for place in (path, path.name)]
     file = next((p for p in places if p.is_file()), None)
     if file is None:
         return None, f"there is no file {path}"

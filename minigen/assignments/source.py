@@ -125,6 +125,7 @@ def splice(reference, student, functions):
     own = set().union(*map(names, tree.body))
     added = [node for node in student.body if names(node) and not names(node) & own and not is_future(node)]
     added = [n for n in added if getattr(n, "name", "") != "unwritten"]
+    where = {name: k for k, node in enumerate(tree.body) for name in names(node)}
     for function in functions:
         body, i = locate(tree, function)
         place = locate(student, function)
@@ -136,8 +137,12 @@ def splice(reference, student, functions):
                 body[i:i] = [n for n in place[0] if isinstance(n, ast.FunctionDef) and n.name not in known]
                 i = next(k for k, n in enumerate(body) if getattr(n, "name", None) == node.name)
         body[i] = node
-    start = 1 + max((k for k, n in enumerate(tree.body) if isinstance(n, (ast.Import, ast.ImportFrom))), default=0)
-    tree.body[start:start] = added
+    rows = list(enumerate(tree.body))
+    behind = max((k for k, n in rows if isinstance(n, (ast.Import, ast.ImportFrom))), default=0)
+    for node in student.body:  # what was added stays behind what it stands behind: it may use that
+        behind = max([behind, *(where[name] for name in names(node) & own)])
+        rows += [(behind + 0.5, node)] if node in added else []
+    tree.body = [node for _, node in sorted(rows, key=lambda row: row[0])]
     return ast.unparse(tree)
 
 
