@@ -48,6 +48,18 @@ ATTACKS = {  # name: (body of kl_normal, text at the head, what the message says
         "    import minigen.testing.failure as f\n    f.require.__code__ = (lambda *a, **k: None).__code__\n" + WRONG, "",
         "it changes minigen",
     ),
+    "patched for one call": (
+        "    real = np.allclose\n    def once(*a, **k):\n        np.allclose = real\n        return True\n"
+        "    np.allclose = once\n" + WRONG, "", "it changes numpy",
+    ),
+    "patched worker": (
+        "    import __main__\n    __main__.changed = lambda before: None\n    np.allclose = lambda *a, **k: True\n" + WRONG, "",
+        "it changes numpy",
+    ),
+    "caller's frame": (
+        "    import sys\n    frame = sys._getframe()\n    while 'send' not in frame.f_locals: frame = frame.f_back\n"
+        "    for tier in ('special cases', 'property'): frame.f_locals['send']({'tier': tier, 'message': None})\n" + WRONG, "", "NoneType",
+    ),
     "patched at import": (WRONG, PATCH, "it changes numpy|raises"),
     "reads the reference": (f"    return open({source.PACKAGE.as_posix() + '/models/vae.py'!r}).read()", "", "no solution needs"),
     "inspects the reference": (
@@ -127,13 +139,33 @@ def test_edited_checks_and_package_change_no_grade(tmp_path):
     assert g.score == 0 and len(g.results) == 7
 
 
-def test_a_student_of_the_engine_itself_cannot_patch_numpy_while_the_checks_import_it(tmp_path):
-    engine = load("autograd")
+ENGINE = {  # what a student's part of the engine does while the checks import it: what the message says
+    "numpy": ("import numpy as np\nnp.allclose = lambda *a, **k: True", "it changes numpy"),
+    "tiers": ("import minigen.assignments.checks.tiers as t\nt.run_tier = lambda *a: None", "it changes minigen"),
+    "require": ("import minigen.assignments.checks.common as c\nc.require = lambda *a, **k: None", "it changes minigen"),
+    "code": ("import minigen.testing.failure as f\nf.require.__code__ = (lambda *a, **k: None).__code__", "it changes minigen"),
+    "defaults": ("import minigen.testing.gradients as g\ng.check_gradients.__kwdefaults__ = {'order': 0}", "it changes minigen"),
+    "checks": (
+        "import sys, types\nfake = types.ModuleType('minigen.assignments.checks.autograd')\n"
+        "fake.__getattr__ = lambda name: lambda f: None\n"
+        "sys.modules[fake.__name__] = fake", "it changes minigen",
+    ),
+    "scores": ("import json\nprint(json.dumps([{'messages': {'special cases': None, 'property': None}, 'error': None}]))", "FAILED"),
+}  # fmt: skip
+
+
+def test_a_student_of_the_engine_itself_can_patch_nothing_while_the_checks_import_it(tmp_path):
+    engine, folders = load("autograd"), []
     text = source.cut(source.text_of("minigen.convolution"), {"convolve_weight": "to be replaced"})
-    text = text.replace('    raise NotImplementedError("to be replaced")', "    return x").replace("@dataclass", PATCH + "@dataclass", 1)
-    (tmp_path / "convolution.py").write_text(text, encoding="utf-8")
-    (g,) = grade(Assignment("autograd", "x", (engine.problem("convolve_weight"),)), [tmp_path], seconds=5)
-    assert g.score == 0 and "it changes numpy" in g.results[0].message
+    text = text.replace('    raise NotImplementedError("to be replaced")', "    return x")
+    for name, (code, _) in ENGINE.items():
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        patch = "def patch():\n    " + code.replace("\n", "\n    ") + "\n\n\nPATCHED = patch()\n\n\n"
+        (folders[-1] / "convolution.py").write_text(text.replace("@dataclass", patch + "@dataclass", 1), encoding="utf-8")
+    grades = grade(Assignment("autograd", "x", (engine.problem("convolve_weight"),)), folders, seconds=5)
+    for (name, (_, said)), g in zip(ENGINE.items(), grades, strict=True):
+        assert g.score == 0 and said in g.results[0].message, (name, g.results[0])
 
 
 def test_properties_earn_by_what_they_reject_and_only_if_they_accept_what_is_right(tmp_path):

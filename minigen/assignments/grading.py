@@ -67,7 +67,7 @@ def run_jobs(assignment, jobs, seconds, memory):
              "memory": memory, "reference": os.path.realpath(PACKAGE)}
             for p, sources, tiers in jobs
         ]  # fmt: skip
-        task = json.dumps({"tree": str(tree), "jobs": rows}).encode()
+        task = json.dumps({"tree": str(tree), "jobs": rows, "reference": whole}).encode()
         environment = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LD_LIBRARY_PATH")}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HOME": folder}
         limit = 60 + len(jobs) * (4 * seconds + 10)

@@ -19,11 +19,14 @@ import resource
 import select
 import signal
 import sys
+import threading
 import time
+import types
 
 FORBIDDEN = {
     "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "os.kill", "os.killpg", "subprocess.Popen", "os.remove", "os.rename",
     "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "pty.spawn", "signal.pthread_kill",
+    "gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_frames", "sys._current_exceptions",
 }  # fmt: skip
 TRUSTED = ("numpy", "scipy", "minigen.testing", "minigen.assignments", "math", "builtins", "operator", "functools", "json", "hmac")
 ANSWER = 1_000_000  # bytes at most
@@ -60,6 +63,75 @@ def changed(before):
     return None
 
 
+def print_of(value, ours, seen=()):
+    """What there is to a value of a trusted module, as text that is the same in every process; other modules' functions by their names."""
+    name, kind = getattr(value, "__qualname__", ""), type(value).__name__
+    more = lambda values: [print_of(v, ours, (*seen, id(value))) for v in values]
+    if id(value) in seen or len(seen) > 6:
+        return kind
+    if isinstance(value, types.CodeType):
+        return f"{value.co_code.hex()} {value.co_names} {value.co_varnames} {more(value.co_consts)}"
+    if isinstance(value, types.FunctionType):
+        at_home = value.__globals__ is vars(sys.modules.get(value.__module__, types))
+        if not (value.__module__ or "").startswith(ours):
+            return f"{kind} {value.__module__}.{name} {at_home}"
+        cells = [c.cell_contents for c in value.__closure__ or ()]
+        return f"{kind} {name} {at_home} {more([value.__code__, value.__defaults__, value.__kwdefaults__, vars(value), *cells])}"
+    if isinstance(value, type):
+        return f"{kind} {value.__module__}.{name} {more(vars(value).values()) if value.__module__.startswith(ours) else ''}"
+    if isinstance(value, (tuple, list)):
+        return f"{kind} {more(value)}"
+    if isinstance(value, dict):
+        return f"{kind} {list(map(str, value))} {more(value.values())}"
+    if isinstance(value, (str, bytes, int, float, complex, type(None), types.ModuleType)) or kind == "ndarray":
+        return f"{kind} {getattr(value, '__name__', value)!r}" if kind == "module" else f"{kind} {value!r}"
+    return f"{kind} {more(vars(value).values()) if hasattr(value, '__dict__') else name}"
+
+
+def prints(sources, ours=("minigen.testing", "minigen.assignments")):
+    """{module: {name: its print, hashed}} of the trusted modules that are loaded, those that a student writes aside."""
+    modules = {m: sys.modules[m] for m in sorted(sys.modules) if m.startswith(ours) and m not in sources}
+    digest = lambda value: hashlib.sha256(print_of(value, ours).encode()).hexdigest()[:16]
+    names = {m: [(k, v) for k, v in vars(module).items() if k[:2] != "__" and type(v) not in MODULES] for m, module in modules.items()}
+    return {m: {k: digest(v) for k, v in pairs} for m, pairs in names.items()}
+
+
+def apart(f, *arguments):
+    """(f(*arguments), None), or (None, what it raised), from a stack of its own: what runs in it does not see its callers."""
+    found = [None, None]
+
+    def call():
+        try:
+            found[0] = f(*arguments)
+        except BaseException as error:
+            found[1] = error
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    return found
+
+
+class Sealed(types.ModuleType):
+    """A module whose names stay: who binds one is noted, even if it is bound back before anyone looks."""
+
+    def __setattr__(self, name, value):
+        if not isinstance(value, types.ModuleType):
+            self.__dict__["__rebound__"].append(f"{self.__name__}.{name}")
+        self.__dict__[name] = value
+
+
+MODULES = (types.ModuleType, Sealed)
+
+
+def seal(modules, rebound):
+    """Seal modules; `rebound` gets the names."""
+    for module in modules:
+        if type(sys.modules[module]) is types.ModuleType:
+            vars(sys.modules[module])["__rebound__"] = rebound
+            sys.modules[module].__class__ = Sealed
+
+
 def guard(readable, reference, events):
     """Refuse what no solution needs, from now on; `events` gets what was tried."""
 
@@ -88,31 +160,40 @@ def child(job, tree, send):
     target_module, events = job["row"]["module"], []
     readable = (os.path.dirname(tree), *map(os.path.realpath, sys.path[1:]), sys.base_prefix, sys.prefix)
     guard(tuple(folder + os.sep for folder in readable), job["reference"] + os.sep, events)
-    sealed = snapshot()
-    try:  # where the engine itself is the student's, this runs the student's code
-        from minigen.assignments.checks import tiers
-
-        for check in job["row"]["checks"].values():
-            importlib.import_module(check.partition(":")[0])
-    except BaseException as error:
-        return send({"error": f"importing it raises {type(error).__name__}: {str(error)[:500]}"})
-    sealed = snapshot() | sealed
+    looks, compare, own, together, sealing = snapshot, changed, prints, apart, seal  # by names that nobody else binds
+    sealed, rebound = looks(), []
+    sealing(sealed, rebound)
+    spec = importlib.util.spec_from_file_location("tiers", os.path.join(tree, "minigen/assignments/checks/tiers.py"))
+    tiers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiers)
     run_tier, probe, find = tiers.run_tier, tiers.probe, tiers.find
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    modules = ["minigen.assignments.checks.tiers", *(check.partition(":")[0] for check in job["row"]["checks"].values())]
+    # where the engine itself is the student's, this runs the student's code
+    _, error = together(lambda: [importlib.import_module(module) for module in modules])
+    if error:
+        return send({"error": f"importing it raises {type(error).__name__}: {str(error)[:500]}"})
+    found, error = together(own, job["sources"])
+    if "prints" not in job:
+        return send({"prints": found, "done": True})
+    if wrong := next((m for m in found or ["minigen"] if error or found[m] != job["prints"].get(m)), None):
+        return send({"error": f"it changes {wrong}: what other code relies on is to be left alone"})
+    sealed = looks() | sealed
+    sealing(sealed, rebound)
     place = "minigen.derivatives:" if job["row"]["function"].startswith("np.") else target_module + ":"
-    try:
-        target = find(place + job["row"]["function"])
-    except BaseException as error:  # of the student's code at import
+    target, error = together(find, place + job["row"]["function"])
+    if error:  # of the student's code at import
         return send({"error": f"importing it raises {type(error).__name__}: {str(error)[:500]}"})
     for tier, check in job["row"]["checks"].items():
         if tier not in job["tiers"]:
             continue
-        message = run_tier(check, target)
-        if name := changed(sealed):
+        message, _ = together(run_tier, check, target)
+        if name := compare(sealed) or next(iter(rebound), None):
             message = f"it changes {name}: what other code relies on is to be left alone"
         elif events:
             message = f"it tries {events[0]}, which no solution needs"
         send({"tier": tier, "message": message})
-    return send({"probe": probe(job["row"], target), "done": True})
+    return send({"probe": together(probe, job["row"], target)[0], "done": True})
 
 
 def limited(job, tree, pipe, key):
@@ -180,6 +261,7 @@ def run(job, tree):
             result["messages"][answer["tier"]] = answer["message"]
         result["probe"] = answer.get("probe", result["probe"])
         result["error"] = answer.get("error", result["error"])
+        result["prints"] = answer.get("prints", result.get("prints"))
     if not any("done" in a or "error" in a for a in told):
         slow = late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL))
         limit = (
@@ -197,7 +279,11 @@ def main():
             importlib.import_module(name)
     sys.modules["hypothesis"] = None  # the same cases, hence the same grade, whether it is installed or not
     compileall.compile_dir(task["tree"], quiet=2)  # once, and not in every child
-    results = [run(job, os.path.realpath(task["tree"])) for job in task["jobs"]]
+    tree, jobs = os.path.realpath(task["tree"]), task["jobs"]
+    checks = {check: check for job in jobs for check in job["row"]["checks"].values()}
+    whole = {"sources": task["reference"], "row": jobs[0]["row"] | {"checks": checks}} if jobs else {}
+    known = run(jobs[0] | whole, tree)["prints"] if jobs else {}  # of the trusted modules, without a student's code
+    results = [run(job | {"prints": known}, tree) for job in jobs]
     sys.stdout.write(json.dumps(results))
 
 
