@@ -31,7 +31,7 @@ def within(values, expected):
 
 
 @pytest.mark.verifies("annealing.1", "annealing.3")
-@pytest.mark.parametrize("betas", [1, [0, 0.5, 1], [0, 0.1, 0.4, 1]])
+@pytest.mark.parametrize("betas", [1, [0, 1], [0, 0.5, 1], [0, 0.1, 0.4, 1]])
 def test_weights_are_unbiased_in_both_directions(betas):
     rbm, rng = tiny()
     path = rbm_path(rbm, np.array([0.5, -1.0, 0.0, 1.0, 0.2]))

@@ -19,7 +19,7 @@ SETS = {
 @pytest.mark.parametrize("k", [1, 3, 12])
 @pytest.mark.verifies("neighbours.1")
 def test_neighbours_by_their_definition(name, k, device):
-    for x, y in (SETS[name], (SETS[name][0], None)):
+    for x, y in (SETS[name], (SETS[name][0][:1], SETS[name][1]), (SETS[name][0], None)):
         index, distance = mg.to_host(nearest_neighbours(*mg.to_device((x, y), device), k=k))
         distances = np.linalg.norm(x[:, None].astype(float) - (x if y is None else y).astype(float), axis=-1)
         np.testing.assert_allclose(np.take_along_axis(distances, index, 1), distance, rtol=1e-12)

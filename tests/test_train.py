@@ -62,6 +62,13 @@ def test_training_learns_and_leaves_the_callers_model_alone():
 
 
 # ---- Batches ----
+def test_a_batch_may_be_one_example():
+    loss = lambda m, x, rng: (m["w"] - x) ** 2
+    settings = {"rng": np.random.default_rng(0), "steps": 3, "optimizer": SGD(0.1), "progress": False}
+    runs = [minimise(loss, {"w": np.array([0.5])}, np.array([2.0]), batch_size=b, **settings) for b in (1, None)]
+    np.testing.assert_array_equal(runs[0][1], runs[1][1])
+
+
 @pytest.mark.parametrize(("n", "size"), [(10, 3), (9, 3), (4, 10), (5, None), (1, 1)])
 def test_each_epoch_visits_examples_once_in_an_order_of_its_own(n, size, device):
     data = to_device((np.arange(n), np.arange(n) * 10.0), device)
