@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 
 import numpy as np
 import pytest
@@ -294,6 +295,29 @@ ARGUMENTS = {
     "k is 5, n_real is 5": lambda: M.expected_coverage(5, 5, 5),
     "cov1 has a negative": lambda: M.frechet_distance_gaussians(np.zeros(2), np.diag([1.0, -1.0]), np.zeros(2), np.eye(2)),
     "cov2 is not symmetric": lambda: M.frechet_distance_gaussians(np.zeros(2), np.eye(2), np.zeros(2), np.array([[1.0, 1], [0, 1]])),
+    "entropy has NaN": lambda: M.perplexity(np.nan),
+    "entropy is list": lambda: M.perplexity([1.0]),
+    "nll has NaN": lambda: M.bits_per_dim(np.array([1.0, np.nan]), 2),
+    "k is list": lambda: M.dequantize([1], 4, [0.5]),
+    "log_weights is list": lambda: M.iwae_bound([0.0]),
+    "along axis 2": lambda: M.iwae_bound(np.zeros((3, 2)), axis=2),
+    r"log_likelihood gave shape \(3,\)": lambda: M.log_prob_by_quadrature(lambda z: np.zeros(3), 1, 4),
+    "held_out is list": lambda: M.memorization_score(np.zeros((2, 2)), [[True, False], [False, True]]),
+    r"log_probs has entries of NaN or \+∞": lambda: M.memorization_score(np.full((2, 2), np.inf), np.eye(2, dtype=bool)),
+    "log_probs are −∞ for some datum": lambda: M.memorization_score(np.full((2, 2), -np.inf), np.eye(2, dtype=bool)),
+    "x is list": lambda: M.memorization_by_folds(None, X.tolist(), rng()),
+    "curve is int": lambda: M.f_scores(3),
+    "curve has entries outside": lambda: M.f_scores((np.array([0.5, np.nan]), np.ones(2))),
+    "curve has shapes": lambda: M.f_scores((np.ones(3), np.ones(2))),
+    "tolerance is 0": lambda: M.sinkhorn(X, X, 5.0, tolerance=0),
+    "max_iter is 0": lambda: M.sinkhorn(X, X, 5.0, max_iter=0),
+    "kernel is None": lambda: M.vendi_score(X, None),
+    "is not symmetric": lambda: M.vendi_score(X, lambda a, b: np.triu(np.ones((len(a), len(b))))),
+    "has the eigenvalue -2": lambda: M.vendi_score(X[:4], lambda a, b: 3 - 2 * np.eye(4)),
+    r"real is ndarray; expected \(x, y\)": lambda: M.classification_accuracy_score(
+        X[:5], LABELS, X[:5], LABELS, rng(), real=X, train=lambda *_: lambda x: LABELS),
+    "kernel is 3": lambda: M.mmd_test(X, X, rng(), 3),
+    "metric gave NoneType": lambda: M.with_error(lambda a: None, X, rng=rng()),
     "points is 2": lambda: M.frechet_distance_infinity(X, X, rng(), points=2),
     "n is 1": lambda: M.expected_frechet_distance(np.eye(2), 1),
     "groups is 1": lambda: M.with_error(np.mean, X, rng=rng(), groups=1),
@@ -308,6 +332,27 @@ ARGUMENTS = {
 def test_other_arguments_are_named(message):
     with pytest.raises((ValueError, TypeError), match=message.strip()):
         ARGUMENTS[message]()
+
+
+SURE = "with_error|error|interval|p-value|[Ee]xact|deviation|bounds"
+
+
+def test_every_score_says_how_sure_it_is():
+    features = {"digit_features", "identity_features", "inception_v3", "random_features", "score_name", "train_features"}
+    kernels = {"cubic_kernel", "gaussian_kernel", "median_distance", "rbm_path", "dequantize"}
+    numbers = {name for name in M.__all__ if name.startswith("expected_")}  # what to expect, by formula
+    numbers |= {name for name in M.__all__ if getattr(M, name).__module__.endswith(("separation", "frechet", "neighbours"))}
+    scores = [getattr(M, name) for name in set(M.__all__) - features - kernels - numbers if inspect.isfunction(getattr(M, name))]
+    assert len(scores) > 30
+    assert [f.__name__ for f in scores if not re.search(SURE, f.__doc__)] == []
+
+
+@pytest.mark.parametrize("call", [lambda c, x: c(x), lambda c, x: c.predict(x), lambda c, x: c.probabilities(x)])
+def test_a_classifier_looks_at_what_it_gets(call):
+    classifier = M.train_features(X[:5], LABELS, rng(), steps=1)
+    for bad in (X * np.nan, X.tolist(), X[:, 0], X[:0]):
+        with pytest.raises((ValueError, TypeError), match=r"^x "):
+            call(classifier, bad)
 
 
 def test_no_metric_is_left_out():

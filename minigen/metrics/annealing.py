@@ -120,7 +120,7 @@ def backward(path, betas, x, rng, progress):
 
 
 def ais(path, betas=1000, n=100, *, rng, progress="anneal"):
-    """Annealed: a stochastic lower bound on log Z (nats) from n chains; e^(log Ẑ) is unbiased.
+    """Annealed: a stochastic lower bound on log Z (nats) from n chains; e^(log Ẑ) is unbiased. Its error: see log_weights.
 
     betas: a rising sequence from 0 to 1, or the number of equal steps. Raises ValueError for others.
 

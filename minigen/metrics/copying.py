@@ -35,11 +35,12 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen.backend import array_module, to_host
-from minigen.checks import as_floats, as_sample_pair, as_samples, check_count, check_rng
+from minigen.checks import as_floats, as_sample_pair, as_samples, check_count, check_data, check_rng
 from minigen.functions import logsumexp
 from minigen.metrics.distances import SquaredDistances, moderate
 from minigen.metrics.neighbours import nearest_neighbours
 from minigen.models.kmeans import KMeans
+from minigen.tree import is_array
 
 
 class CopyingTest(NamedTuple):
@@ -64,29 +65,39 @@ class Support(NamedTuple):
 def memorization_score(log_probs, held_out):
     """Mᵢ (n,) in nats from log_probs (K, n) of K models, and held_out (K, n), whether a datum was kept from a model's training.
 
+    The error of their mean: `mean_and_error`.
     Raises TypeError or ValueError unless each datum is in the training of some model and held out of another.
 
     >>> memorization_score(np.log([[0.5, 0.2], [0.3, 0.8]]), np.array([[False, True], [True, False]])).round(3)
     array([0.511, 1.386])
     """
     log_probs = as_floats(log_probs, "log_probs").astype(np.float64)
+    if not is_array(held_out):
+        raise TypeError(f"held_out is {type(held_out).__name__}; expected an array of booleans (K, n)")
     if log_probs.ndim != 2 or held_out.shape != log_probs.shape or held_out.dtype != bool:
         kinds = f"log_probs has shape {log_probs.shape}, held_out is {held_out.dtype} {held_out.shape}"
         raise ValueError(f"{kinds}; expected (K, n) and bool (K, n)")
-    if bool(np.any(np.isnan(log_probs))):
-        raise ValueError("log_probs has NaN entries; expected numbers")
+    if not bool(np.all(log_probs < math.inf)):
+        raise ValueError("log_probs has entries of NaN or +∞; expected log-probabilities")
     if not bool(np.all(np.any(held_out, axis=0) & np.any(~held_out, axis=0))):
         raise ValueError("held_out: some datum is held out of no model, or of all; expected both kinds for each datum")
 
     def log_mean(where):
         return logsumexp(np.where(where, log_probs, -math.inf), axis=0) - np.log(np.sum(where, axis=0, dtype=np.float64))
 
-    return log_mean(~held_out) - log_mean(held_out)  # (1)
+    inside, outside = log_mean(~held_out), log_mean(held_out)
+    if bool(np.any((inside == -math.inf) & (outside == -math.inf))):
+        raise ValueError("log_probs are −∞ for some datum in all models; expected one that finds it possible")
+    return inside - outside  # (1)
 
 
 def memorization_by_folds(fit, x, rng, folds=10):
-    """Mᵢ (n,) of each row of x, by models fit(rows of x) trained without one of the folds; they have log_prob(x) → (n,) nats."""
+    """Mᵢ (n,) of each row of x, by models fit(rows of x) trained without one of the folds; they have log_prob(x) → (n,) nats.
+
+    The error of its mean: `mean_and_error`. Raises TypeError or ValueError naming the argument that is wrong.
+    """
     check_rng(rng)
+    check_data(x, rank=None)
     check_count("folds", folds)
     n = x.shape[0]
     if not 2 <= folds <= n:
@@ -100,7 +111,7 @@ def memorization_by_folds(fit, x, rng, folds=10):
 def authenticity(train, fake):
     """The share of fakes (M, D) that are authentic with regard to a training set (N, D), N ≥ 2: a Python float in [0, 1].
 
-    Raises TypeError or ValueError naming the argument that is wrong.
+    Its error: `uncertainty.with_error`. Raises TypeError or ValueError naming the argument that is wrong.
 
     >>> authenticity(np.array([[0.0], [1.0], [5.0]]), np.array([[0.1], [3.0]]))
     0.5
@@ -123,7 +134,7 @@ def mann_whitney_z(a, b):
 
 
 def data_copying_test(train, test, fake, rng=None, cells=1, least=10):
-    """The test of data-copying for fakes (M, D), between a training and a test set: a CopyingTest.
+    """The test of data-copying for fakes (M, D), between a training and a test set, with its p-value: a CopyingTest.
 
     With cells > 1 the training set is cut by k-means (of rng); cells with fewer than `least` test or fake data are left out. Raises
     TypeError or ValueError naming the argument that is wrong, and where no cell has enough.

@@ -118,15 +118,15 @@ class Classifier:
 
     def probabilities(self, x):
         """p(y|x), (n, C)."""
-        return softmax(self.logits(x))
+        return softmax(self.logits(batch_of(x)))
 
     def predict(self, x):
         """The most probable class, (n,)."""
-        return np.argmax(self.logits(x), axis=-1)
+        return np.argmax(self.logits(batch_of(x)), axis=-1)
 
     def __call__(self, x):
         """Features, (n, d)."""
-        return self.hidden(x)
+        return self.hidden(batch_of(x))
 
 
 def train_features(x, y, rng, hidden=HIDDEN, steps=1500, noise=0.1, progress=False, name="a classifier's features"):

@@ -70,7 +70,7 @@ def fleiss_kappa(item, said_real):
 def hype(judgements):
     """HYPE∞ from a dict of four vectors of one length n ≥ 1: rater and item (anything that can be compared), real, said_real (bool).
 
-    Raises TypeError or ValueError where a vector is missing or does not fit.
+    Each rate has its exact interval. Raises TypeError or ValueError where a vector is missing or does not fit.
 
     >>> study = {"rater": ["ann"] * 4, "item": [0, 1, 2, 3], "real": [True, True, False, False], "said_real": [True, False, True, False]}
     >>> result = hype(study)

@@ -24,6 +24,7 @@ almost only noise, yet its log-likelihood is at most log 100 ≈ 4.6 nats lower,
 
 import functools
 import math
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ import numpy as np
 from minigen.backend import like as on_device
 from minigen.checks import as_floats, check_count
 from minigen.functions import logsumexp
+from minigen.tree import is_array
 
 
 class Estimate(NamedTuple):
@@ -71,30 +73,41 @@ def nll(log_prob):
     return Estimate(-mean, error)  # (1)
 
 
+def numbers(x, name):
+    """x, a number or an array of them, as floats; TypeError for something else, ValueError for NaN."""
+    x = float(x) if isinstance(x, Real) else as_floats(x, name)
+    if bool(np.any(np.isnan(x))):
+        raise ValueError(f"{name} has NaN entries; expected numbers")
+    return x
+
+
 def perplexity(entropy, unit="nats"):
     """The number of equally probable symbols that would be as hard to guess: from the NLL of one symbol in "nats" or "bits".
 
-    Of a number or an array. The NLL of a sequence is divided by its length first. Raises ValueError for another unit.
+    Of a number or an array. The NLL of a sequence is divided by its length first. With its error e: about e times the perplexity (nats).
+    Raises TypeError for what is no number, ValueError for NaN or another unit.
 
     >>> perplexity(3.0, unit="bits"), perplexity(math.log(8)).round(9)
     (np.float64(8.0), np.float64(8.0))
     """
     if unit not in ("nats", "bits"):
         raise ValueError(f"unit is {unit!r}; expected 'nats' or 'bits'")
+    entropy = numbers(entropy, "entropy")
     return np.exp(entropy) if unit == "nats" else np.exp2(entropy)  # (3)
 
 
 def bits_per_dim(nll, dims, cell=1.0):
     """Bits per dimension of an NLL in nats (a number or an array) over `dims` dimensions, for levels of width `cell`.
 
-    With its error: `mean_and_error(bits_per_dim(-log_prob, dims, cell))`. Raises ValueError unless dims ≥ 1 and cell > 0.
+    With its error: `mean_and_error(bits_per_dim(-log_prob, dims, cell))`. Raises TypeError for what is no number, ValueError for NaN and
+    unless dims ≥ 1 and cell > 0.
 
     >>> bits_per_dim(0.0, 64, cell=1 / 256)
     8.0
     """
     if not dims >= 1 or not 0 < cell < math.inf:
         raise ValueError(f"dims is {dims} and cell is {cell}; expected dims ≥ 1 and a finite cell > 0")
-    return (nll / dims - math.log(cell)) / math.log(2)  # (4)
+    return (numbers(nll, "nll") / dims - math.log(cell)) / math.log(2)  # (4)
 
 
 def dequantize(k, levels, u):
@@ -106,6 +119,8 @@ def dequantize(k, levels, u):
     >>> dequantize(np.array([0, 3]), 4, np.array([0.5, 0.5]))
     array([0.125, 0.875])
     """
+    if not (is_array(k) and is_array(u)):
+        raise TypeError(f"k is {type(k).__name__} and u is {type(u).__name__}; expected arrays")
     if u.dtype.kind != "f" or k.dtype.kind not in "fiu":
         raise TypeError(f"k is {k.dtype} and u is {u.dtype}; expected integers k and floating-point noise u")
     if k.shape != u.shape:
@@ -121,12 +136,15 @@ def dequantize(k, levels, u):
 def iwae_bound(log_weights, axis=0):
     """log (1/K) Σₖ wₖ from K log-weights along an axis, in nats; differentiable. −∞ where every weight is 0.
 
-    With its error over data: `mean_and_error(iwae_bound(log_weights))`. Raises ValueError where there is no weight.
+    With its error over data: `mean_and_error(iwae_bound(log_weights))`. Raises TypeError for what is no array, ValueError where there is
+    no weight.
 
     >>> iwae_bound(np.log([[1.0], [3.0]])).round(4)  # log 2
     array([0.6931])
     """
-    if log_weights.ndim == 0 or log_weights.shape[axis] < 1:
+    if not is_array(log_weights):
+        raise TypeError(f"log_weights is {type(log_weights).__name__}; expected an array of log-weights")
+    if not -log_weights.ndim <= axis < log_weights.ndim or log_weights.shape[axis] < 1:
         raise ValueError(f"log_weights has shape {log_weights.shape}; expected K ≥ 1 weights along axis {axis}")
     return logsumexp(log_weights, axis=axis) - math.log(log_weights.shape[axis])  # (6)
 
@@ -150,6 +168,7 @@ def kl_on_data(log_p, log_q):
 
 def generalisation_gap(log_prob_train, log_prob_test):
     """How much worse a model is on test than on training data, in nats a datum: an Estimate; 0 for one that learned nothing by heart.
+    Its error is (8).
 
     log_prob_train (n,) and log_prob_test (m,) are log-probabilities. Raises TypeError or ValueError for other shapes, or NaN.
     """
@@ -174,4 +193,8 @@ def log_prob_by_quadrature(log_likelihood, latent, points=64, like=None):
     log_weight = functools.reduce(np.add.outer, [np.log(weights / np.sum(weights))] * latent).reshape(-1, 1)
     if like is not None:
         grid, log_weight = (on_device(like, a) for a in (grid, log_weight))
-    return logsumexp(log_weight + log_likelihood(grid), axis=0)  # (9)
+    values = log_likelihood(grid)
+    if not is_array(values) or values.ndim != 2 or values.shape[0] != grid.shape[0]:
+        got = f"shape {values.shape}" if is_array(values) else type(values).__name__
+        raise ValueError(f"log_likelihood gave {got}; expected ({grid.shape[0]}, n), one row for each code")
+    return logsumexp(log_weight + values, axis=0)  # (9)

@@ -85,7 +85,8 @@ def neighbourhoods(real, fake, real_radii, fake_radii, ties):
 def manifold_scores(real, fake, k=5, ties="outside"):
     """All four scores of fake (M, D) against real (N, D) with one k, in little more time than `precision_recall`.
 
-    Samples are floats, integers or booleans; N and M at least k + 1. Raises TypeError or ValueError naming what is wrong.
+    Samples are floats, integers or booleans; N and M at least k + 1. Their errors: `uncertainty.with_error`. Raises TypeError or
+    ValueError naming what is wrong.
 
     >>> manifold_scores(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([[0.5], [0.75]]), k=1)
     ManifoldScores(precision=1.0, recall=0.0, density=2.0, coverage=0.5)
@@ -94,14 +95,15 @@ def manifold_scores(real, fake, k=5, ties="outside"):
     real_radii, fake_radii = squared_radii(real, k), squared_radii(fake, k)  # (1)
     around_fake, occupied, recalled = neighbourhoods(real, fake, real_radii, fake_radii, ties)
     precision, recall = float(np.mean(around_fake > 0)), float(np.mean(recalled))  # (2) (3)
-    density, coverage = float(np.mean(around_fake)) / k, float(np.mean(occupied))  # (4) (5)
+    density, coverage = float(np.mean(around_fake) / k), float(np.mean(occupied))  # (4) (5)
     return ManifoldScores(precision, recall, density, coverage)
 
 
 def precision_recall(real, fake, k=3, ties="inside"):
     """How many fakes (M, D) look real, and how many reals (N, D) the fakes could have made: (precision, recall) in [0, 1].
 
-    Samples are floats, integers or booleans; N and M at least k + 1. Raises TypeError or ValueError naming what is wrong.
+    Samples are floats, integers or booleans; N and M at least k + 1. Their errors: `uncertainty.with_error`. Raises TypeError or
+    ValueError naming what is wrong.
 
     >>> precision_recall(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([[0.5], [0.75]]), k=1)
     PrecisionRecall(precision=1.0, recall=0.25)
@@ -112,20 +114,22 @@ def precision_recall(real, fake, k=3, ties="inside"):
 def density_coverage(real, fake, k=5, ties="outside"):
     """How densely reals (N, D) surround the fakes (M, D), and how many reals have a fake nearby: (density, coverage).
 
-    Samples are floats, integers or booleans; N at least k + 1. Raises TypeError or ValueError naming what is wrong.
+    Samples are floats, integers or booleans; N at least k + 1. Their errors: `uncertainty.with_error`. Raises TypeError or ValueError
+    naming what is wrong.
 
     >>> density_coverage(np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([[0.5], [0.75]]), k=1)
     DensityCoverage(density=2.0, coverage=0.5)
     """
     real, fake = check_arguments(real, fake, k, ties, both=False)
     around_fake, occupied, _ = neighbourhoods(real, fake, squared_radii(real, k), None, ties)
-    return DensityCoverage(float(np.mean(around_fake)) / k, float(np.mean(occupied)))  # (4) (5)
+    return DensityCoverage(float(np.mean(around_fake) / k), float(np.mean(occupied)))  # (4) (5)
 
 
 def realism(real, fake, k=3):
     """How far each fake (M, D) lies inside the balls of the reals (N, D): (M,) float64; > 1 inside some ball, ∞ at a real.
 
-    Balls with radii above the median are left out, because they are wide where reals are rare. Raises as `precision_recall` does.
+    Balls with radii above the median are left out, because they are wide where reals are rare. The error of a mean of it:
+    `uncertainty.with_error`. Raises as `precision_recall` does.
 
     >>> realism(np.array([[0.0], [1.0], [3.0], [4.0], [9.0]]), np.array([[0.5], [6.0]]), k=1)
     array([2. , 0.5])

@@ -36,7 +36,8 @@ class ModeScores(NamedTuple):
 def mode_scores(x, centers, std, radius=4.0, least=0.1):
     """Modes hit, quality and shares of samples x (n, D) for modes at `centers` (K, D) with deviation `std`; r and a as above.
 
-    Raises TypeError or ValueError, naming the argument, for what is no such thing.
+    The error of the quality, or of a share s, is √(s (1 − s)/n). Raises TypeError or ValueError, naming the argument, for what is no
+    such thing.
 
     >>> mode_scores(np.array([[0.1], [0.3], [5.0], [7.0]]), np.array([[0.0], [5.0], [9.0]]), std=0.1)
     ModeScores(hit=2, quality=0.75, shares=array([0.5 , 0.25, 0.  ]))

@@ -41,7 +41,7 @@ class FScores(NamedTuple):
 
 
 def prd_from_histograms(real, fake, angles=1001):
-    """The curve of two histograms (K,) over the same bins, counts or probabilities, each divided by its sum: a PRD.
+    """The curve of two histograms (K,) over the same bins, counts or probabilities, each divided by its sum: a PRD, exact for these.
 
     Raises TypeError or ValueError unless they are two vectors of one length, ≥ 0, of positive sum, and angles ≥ 2.
 
@@ -67,7 +67,8 @@ def prd_from_histograms(real, fake, angles=1001):
 def prd_curve(real, fake, rng, clusters=20, runs=10, angles=1001):
     """The curve of samples real and fake, both (n, D), in features: a PRD.
 
-    Raises TypeError or ValueError naming the argument that is wrong; the sets must have one size, as bins are found on both together.
+    The error of what sums it up: `uncertainty.with_error`, together. Raises TypeError or ValueError naming the argument that is wrong; the
+    sets must have one size, as bins are found on both together.
     """
     check_rng(rng)
     check_count("clusters", clusters)
@@ -87,10 +88,19 @@ def prd_curve(real, fake, rng, clusters=20, runs=10, angles=1001):
 
 
 def f_scores(curve, beta=8.0):
-    """The largest F_β and F_1/β on a curve: FScores(recall, precision). Raises ValueError unless beta > 0."""
+    """The largest F_β and F_1/β on a curve: FScores(recall, precision). Their error is said by `prd_curve`.
+
+    Raises TypeError or ValueError unless the curve is two vectors of one length in [0, 1], and beta > 0.
+    """
     if not 0 < beta < np.inf:
         raise ValueError(f"beta is {beta}; expected a finite number > 0")
-    precision, recall = curve
+    if not isinstance(curve, tuple) or len(curve) != 2:
+        raise TypeError(f"curve is {type(curve).__name__}; expected a PRD: (precision, recall)")
+    precision, recall = (as_floats(a, f"curve.{name}") for a, name in zip(curve, PRD._fields, strict=True))
+    if precision.ndim != 1 or precision.shape != recall.shape or precision.shape[0] < 1:
+        raise ValueError(f"curve has shapes {precision.shape} and {recall.shape}; expected two vectors of one length")
+    if not bool(np.all((precision >= 0) & (precision <= 1) & (recall >= 0) & (recall <= 1))):
+        raise ValueError("curve has entries outside of [0, 1], or NaN; expected shares")
 
     def largest(weight):
         below = weight * precision + recall

@@ -46,8 +46,9 @@ def wasserstein(x, y, p=1, max_bytes=2**32):
     """W_p of samples x (n, D) and y (m, D), exact, a Python float in the units of the data; p ≥ 1.
 
     On a line (D = 1) it sorts, and takes millions of points. Otherwise it computes on the CPU with all n m distances: for n = m by
-    assignment, half a second for 1,000 points; else by a linear program, 3 seconds for 300 (take n = m where you can). Raises
-    ValueError before it starts if that may need more memory than max_bytes, and says how much.
+    assignment, half a second for 1,000 points; else by a linear program, 3 seconds for 300 (take n = m where you can). Its error:
+    `uncertainty.with_error`, together; of few samples it is biased upwards. Raises ValueError before it starts if that may need more memory
+    than max_bytes, and says how much.
 
     >>> wasserstein(np.array([[0.0], [1.0]]), np.array([[5.0]])), wasserstein(np.array([[0.0], [1.0]]), np.array([[4.0], [3.0]]))
     (4.5, 3.0)
@@ -141,9 +142,12 @@ def sinkhorn(x, y, epsilon, p=2, tolerance=1e-6, max_iter=10_000):
     """⟨P, C⟩ of the plan (5) between samples x (n, D) and y (m, D), a Python float in the units of C; ε > 0 has these units too.
 
     The iteration ends when each xᵢ sends 1/n to a relative `tolerance`; it needs about max C / ε rounds, of n m D operations and a
-    fixed block of memory. Raises TypeError or ValueError naming the argument that is wrong, and RuntimeError where max_iter
-    rounds were too few.
+    fixed block of memory. Its error: `uncertainty.with_error`. Raises TypeError or ValueError naming the argument that is wrong, and
+    RuntimeError where max_iter rounds were too few.
     """
+    check_count("max_iter", max_iter)
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"tolerance is {tolerance!r}; expected a finite number > 0")
     if not 0 < epsilon < math.inf:
         raise ValueError(f"epsilon is {epsilon!r}; expected a finite number > 0")
     if not 1 <= p < math.inf:

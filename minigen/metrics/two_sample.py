@@ -97,10 +97,11 @@ def checked(x, y, rng, permutations, least):
 
 
 def mmd_test(x, y, rng, kernel=None, permutations=999):
-    """Test by the unbiased MMD² (2): a TestResult. kernel is a function of (m, D) and (n, D) to (m, n), chosen without x and y.
+    """Test by the unbiased MMD² (2), with its p-value: a TestResult.
 
-    With kernel=None half of each set chooses a Gaussian kernel's bandwidth, by the median distance, and the other half is tested; with
-    kernel="deep" it trains a deep kernel. Raises TypeError or ValueError naming the argument that is wrong.
+    kernel is a function of (m, D) and (n, D) to (m, n), chosen without x and y. With kernel=None half of each set chooses a Gaussian
+    kernel's bandwidth, by the median distance, and the other half is tested; with kernel="deep" it trains a deep kernel. Raises TypeError or
+    ValueError naming the argument that is wrong.
     """
     chooses = kernel is None or isinstance(kernel, str)
     if not (callable(kernel) or kernel in (None, "deep")):
@@ -160,7 +161,8 @@ def like_tree(x, model):
 
 
 def classifier_two_sample_test(x, y, rng, hidden=(64, 64), steps=300, permutations=999):
-    """Train a network on half of x and y to tell them apart, test it on the other half: a TestResult, whose statistic is (5).
+    """Train a network on half of x and y to tell them apart, test it on the other half: a TestResult, with the statistic (5) and
+    its p-value.
 
     The sets need not have one size; the loss weighs them alike. Raises TypeError or ValueError naming the argument that is wrong.
     """
@@ -189,7 +191,7 @@ def classifier_two_sample_test(x, y, rng, hidden=(64, 64), steps=300, permutatio
 
 
 def knn_two_sample_test(x, y, rng, k=5, permutations=999):
-    """Test by how often the k nearest neighbours of a sample are of its own set: a TestResult, whose statistic is (6).
+    """Test by how often the k nearest neighbours of a sample are of its own set: a TestResult, with the statistic (6) and its p-value.
 
     Raises TypeError or ValueError naming the argument that is wrong; N must be at least k + 1.
     """

@@ -64,8 +64,9 @@ def classification_accuracy_score(x_train, y_train, x_test, y_test, rng, real=No
     """Top-1 accuracy on real x_test (n, …), y_test (n,) of a classifier trained on samples x_train (m, …), y_train (m,): AccuracyScores.
 
     With real = (x, y), real training data, also the baseline of a classifier trained on these, and that of one trained on both
-    together. train(x, y, rng) trains a classifier and gives a function of x (n, …) to labels (n,); the default takes seconds.
-    Labels are integers ≥ 0; samples may lack classes, which then cost. Raises TypeError or ValueError naming the argument that is wrong.
+    together; each with its standard error (6). train(x, y, rng) trains a classifier and gives a function of x (n, …) to labels (n,); the
+    default takes seconds. Labels are integers ≥ 0; samples may lack classes, which then cost. Raises TypeError or ValueError naming
+    the argument that is wrong.
     """
     check_rng(rng)
     x_test, y_test = labelled(x_test, y_test, ("x_test", "y_test"))
@@ -73,6 +74,8 @@ def classification_accuracy_score(x_train, y_train, x_test, y_test, rng, real=No
     tested = lambda x, y: accuracy(train(x, y, rng)(x_test), y_test)
     if real is None:
         return AccuracyScores(tested(x_train, y_train), None, None)  # (3)
+    if not isinstance(real, tuple | list) or len(real) != 2:
+        raise TypeError(f"real is {type(real).__name__}; expected (x, y), real training data and their labels")
     x_real, y_real = labelled(*real, ("real[0]", "real[1]"), x_test)
     both = np.concatenate([x_real, x_train]), np.concatenate([y_real, y_train])
     return AccuracyScores(tested(x_train, y_train), tested(x_real, y_real), tested(*both))  # (3) (4) (5)

@@ -36,8 +36,8 @@ def vendi_score(x, kernel="cosine", q=1.0, memory=4.0):
     """The Vendi score of order q > 0 (perhaps infinite) of samples x (n, D): a Python float in [1, n].
 
     kernel: "cosine", which needs the smaller of n² and D² numbers, or a function of (m, D) and (n, D) to (m, n) with k(x, x) = 1, which
-    needs n²; where that is more than `memory` GiB a MemoryError says so before anything is done. Raises TypeError or ValueError
-    naming the argument that is wrong.
+    needs n²; where that is more than `memory` GiB a MemoryError says so before anything is done. Its error:
+    `uncertainty.with_error`; of few samples it is biased downwards. Raises TypeError or ValueError naming the argument that is wrong.
 
     >>> vendi_score(np.eye(3)[[0, 0, 1, 1, 2, 2]]).__round__(9)
     3.0
@@ -47,6 +47,8 @@ def vendi_score(x, kernel="cosine", q=1.0, memory=4.0):
     size = min(n, d) if isinstance(kernel, str) else n
     if isinstance(kernel, str) and kernel != "cosine":
         raise ValueError(f"kernel is {kernel!r}; expected 'cosine' or a function of (m, D) and (n, D) to (m, n)")
+    if not isinstance(kernel, str) and not callable(kernel):
+        raise TypeError(f"kernel is {kernel!r}; expected 'cosine' or a function of (m, D) and (n, D) to (m, n)")
     if not q > 0:
         raise ValueError(f"q is {q}; expected a number > 0")
     if 3 * 8 * size**2 > memory * GIBIBYTE:
@@ -62,7 +64,12 @@ def vendi_score(x, kernel="cosine", q=1.0, memory=4.0):
             raise ValueError(f"kernel gave shape {gram.shape}; expected ({n}, {n})")
         if not bool(np.all(np.abs(np.diagonal(gram) - 1) < 1e-6)):
             raise ValueError("kernel(x, x) is not 1 for equal rows; expected ones on the diagonal")
-    values = np.maximum(np.linalg.eigvalsh(gram), 0)
+        if not bool(np.max(np.abs(gram - gram.T)) < 1e-6):
+            raise ValueError("kernel(x, x) is not symmetric; expected kernel(x, y) == kernel(y, x).T")
+    values = np.linalg.eigvalsh(gram)
+    if bool(values[0] < -1e-6 * n):
+        raise ValueError(f"kernel(x, x) has the eigenvalue {float(values[0]):.3g}; expected a positive semi-definite kernel")
+    values = np.maximum(values, 0)
     values = values / np.sum(values)  # the sum is n
     if q == math.inf:
         return float(1 / np.max(values))  # (2)
