@@ -51,7 +51,7 @@ progress { width: 80%; }
 "use strict";
 const STUDY = __STUDY__;
 const $ = id => document.getElementById(id);
-let state = { study: STUDY.id, rater: "", answers: [] };
+let state = { study: STUDY.id, rater: "", answers: [] }, saved = 0;
 
 // A generator that depends on the seed and the name alone (mulberry32), so that the order is the same when one comes back.
 function generator(text) {
@@ -90,6 +90,7 @@ function save() {
   link.href = "data:application/json," + encodeURIComponent(JSON.stringify(state));
   link.download = "answers-" + state.rater.replace(/[^\\p{L}\\p{N}]+/gu, "_") + ".json";
   link.click();
+  saved = state.answers.length;
   return link;
 }
 function restore(text) {
@@ -102,7 +103,9 @@ function restore(text) {
     return;
   }
   $("message").textContent = "";
-  state = old;
+  state = { study: STUDY.id, rater: old.rater, answers: old.answers.map((a, i) =>
+    ({ item: items[i], real: STUDY.items[items[i]].real, said_real: a.said_real })) };
+  saved = state.answers.length;
   show();
 }
 $("start").addEventListener("submit", event => { event.preventDefault(); state.rater = $("name").value.trim() || "nobody"; show(); });
@@ -112,8 +115,9 @@ $("fake").addEventListener("click", () => answer(false));
 $("undo").addEventListener("click", undo);
 $("save").addEventListener("click", save);
 $("last").addEventListener("click", save);
+window.addEventListener("beforeunload", event => { if (state.answers.length !== saved) event.preventDefault(); });
 document.addEventListener("keydown", event => {
-  if (event.repeat || $("start").hidden === false) return;
+  if (event.repeat || event.altKey || event.ctrlKey || event.metaKey || !$("start").hidden) return;  // Alt and an arrow turn pages
   if (event.key === "ArrowRight") answer(true);
   else if (event.key === "ArrowLeft") answer(false);
   else if (event.key === "Backspace") undo();
@@ -164,14 +168,23 @@ def make_page(real, fake, count=50, seed=0):
 
 
 def load_judgements(*paths):
-    """The answers saved by the page in files, one a rater, as the dict that `minigen.metrics.hype` takes."""
-    judgements = {"rater": [], "item": [], "real": [], "said_real": []}
+    """The answers saved by the page in files, one a rater, as the dict that `minigen.metrics.hype` takes.
+
+    Items of several studies are kept apart. Raises ValueError where a file holds something else, or the same rater's answers come twice.
+    """
+    judgements, seen = {"rater": [], "item": [], "real": [], "said_real": []}, set()
     for path in paths:
         try:
             state = json.loads(Path(path).read_text(encoding="utf-8"))
-            rows = [(state["rater"], a["item"], bool(a["real"]), bool(a["said_real"])) for a in state["answers"]]
+            who, answers = (state["study"], state["rater"]), state["answers"]
+            rows = [(who[1], f"{who[0]}/{a['item']}", a["real"], a["said_real"]) for a in answers]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: not a file of answers ({error})") from error
+        if not all(isinstance(value, kind) for row in rows for value, kind in zip(row, (str, str, bool, bool), strict=True)):
+            raise ValueError(f"{path}: not a file of answers; expected names of raters, and true or false for each item")
+        if who in seen:
+            raise ValueError(f"{path}: the answers of {who[1]} to study {who[0]} come twice; expected each file once")
+        seen.add(who)
         for row in rows:
             for name, value in zip(judgements, row, strict=True):
                 judgements[name].append(value)

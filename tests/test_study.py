@@ -99,9 +99,48 @@ def test_answers_by_keys_and_clicks_are_saved_and_read_back(tmp_path):
     assert [a["real"] for a in answers] == [inside[i]["real"] for i in found["order"]]
     assert json.loads(found["file"]) == found["state"] == found["again"] and found["name"] == "answers-Ann_B.json"
     (tmp_path / "a.json").write_text(found["file"])
-    judgements = study.load_judgements(tmp_path / "a.json", tmp_path / "a.json")
-    assert judgements["rater"] == ["Ann B"] * 8 and judgements["item"] == found["order"] * 2
-    assert hype(judgements).score.count == 8
+    (tmp_path / "b.json").write_text(found["file"].replace("Ann B", "Bob"))
+    judgements = study.load_judgements(tmp_path / "a.json", tmp_path / "b.json")
+    assert judgements["rater"] == ["Ann B"] * 4 + ["Bob"] * 4
+    assert judgements["item"] == [f"{found['state']['study']}/{i}" for i in found["order"]] * 2
+    result = hype(judgements)
+    assert result.score.count == 8 and result.agreement == 1 and set(result.raters) == {"Ann B", "Bob"}
+
+
+def test_files_of_answers_are_told_apart(tmp_path):
+    answer = {"item": 3, "real": True, "said_real": False}
+
+    def write(name, **state):
+        (tmp_path / name).write_text(json.dumps({"study": "1", "rater": "Ann", "answers": [answer], **state}))
+        return tmp_path / name
+
+    ann, bob, other = write("ann"), write("bob", rater="Bob"), write("other", study="2")
+    found = study.load_judgements(ann, bob, other)
+    assert found == {"rater": ["Ann", "Bob", "Ann"], "item": ["1/3", "1/3", "2/3"], "real": [True] * 3, "said_real": [False] * 3}
+    with pytest.raises(ValueError, match="the answers of Ann to study 1 come twice"):
+        study.load_judgements(ann, bob, write("again"))
+    for answers in ([{**answer, "real": "false"}], [{**answer, "said_real": 1}], [3], None):
+        with pytest.raises(ValueError, match="not a file of answers"):
+            study.load_judgements(write("bad", answers=answers))
+
+
+@browser
+def test_shortcuts_of_the_browser_are_no_answers_and_what_is_unsaved_is_kept(tmp_path):
+    found = run(
+        study.make_page(REAL, FAKE, 2, seed=1),
+        """begin('Ann'); found.counts = [];
+        for (const key of ['altKey', 'ctrlKey', 'metaKey', 'repeat', 'shiftKey']) {
+          document.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowLeft', [key]: true })); found.counts.push(state.answers.length);
+        }
+        const leave = () => !window.dispatchEvent(new Event('beforeunload', { cancelable: true }));
+        found.leaving = [leave()]; save(); found.leaving.push(leave()); press('ArrowRight'); found.leaving.push(leave());
+        const lie = JSON.parse(JSON.stringify(state)); lie.answers.forEach(a => { a.real = !a.real; a.more = 1; });
+        found.before = state; restore(JSON.stringify(lie)); found.after = state; found.leaving.push(leave());""",
+        tmp_path,
+    )
+    assert found["counts"] == [0, 0, 0, 0, 1]
+    assert found["leaving"] == [True, False, True, False]
+    assert found["after"] == found["before"]  # which are real is known to the page, not to the file
 
 
 @browser

@@ -100,8 +100,8 @@ def mmd_test(x, y, rng, kernel=None, permutations=999):
     """Test by the unbiased MMD² (2), with its p-value: a TestResult.
 
     kernel is a function of (m, D) and (n, D) to (m, n), chosen without x and y. With kernel=None half of each set chooses a Gaussian
-    kernel's bandwidth, by the median distance, and the other half is tested; with kernel="deep" it trains a deep kernel. Raises TypeError or
-    ValueError naming the argument that is wrong.
+    kernel's bandwidth, by the median distance, and the other half is tested; with kernel="deep" it trains a deep kernel. Raises TypeError
+    or ValueError naming the argument that is wrong.
     """
     chooses = kernel is None or isinstance(kernel, str)
     if not (callable(kernel) or kernel in (None, "deep")):
