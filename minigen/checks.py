@@ -6,7 +6,7 @@ from minigen.backend import array_module
 from minigen.tensor import Tensor
 from minigen.tree import is_array, is_leaf
 
-SHAPES = {2: "(n, D): images are flattened by {name}.reshape(len({name}), -1)", 4: "images (n, H, W, C)"}
+SHAPES = {2: "(n, D): images are flattened by {name}.reshape(len({name}), -1)", 3: "sequences (n, T, D)", 4: "images (n, H, W, C)"}
 
 
 # ---- Arguments ----

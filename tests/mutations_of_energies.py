@@ -31,7 +31,7 @@ ENERGIES = {
     "metrics/annealing.py": ("tests/test_metrics_annealing.py", [
         ("hidden=beta * rbm.hidden", "hidden=rbm.hidden"),
         ("if k > 1:", "if k > 0:"),
-        ("path.transition(many, 1.0, rng), rng), (chains, n)", "many, rng), (chains, n)"),
+        ("path.transition(many, 1.0, rng), rng, progress), (chains, n)", "many, rng), (chains, n)"),
         ("(chains, n))", "(n, chains)).T"),
     ]),
 }  # fmt: skip

@@ -211,4 +211,4 @@ def test_data_of_another_kind_is_refused():
     with pytest.raises(ValueError, match=r"expected integers \(n, T\) in 0 … 3"):
         small("symbols")[0].log_prob(np.full((2, 3), 4))
     with pytest.raises(ValueError, match=r"expected \(n, T, 2\)"):
-        small("gaussian")[0].log_prob(np.zeros((2, 3)))
+        small("gaussian")[0].log_prob(np.zeros((2, 3, 3)))

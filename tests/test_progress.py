@@ -14,6 +14,7 @@ from minigen.models import (
     DDPM,
     EBM,
     GAN,
+    HMM,
     MADE,
     RBM,
     VQVAE,
@@ -142,6 +143,28 @@ def test_priors_of_codes_and_kept_chains_show_theirs(bars):
 
 
 # ---- Training ----
+def test_ctrl_c_in_em_keeps_the_model_of_the_round_before(monkeypatch, capsys):
+    fit = lambda rounds: HMM.fit(K, 2, rng=np.random.default_rng(0), iterations=rounds, tol=-1.0, progress=False)
+    expected, em_step, rounds = fit(3), HMM.em_step, []
+
+    def pressed(self, x):
+        rounds.append(len(rounds))
+        if len(rounds) == 4:
+            signal.raise_signal(signal.SIGINT)
+        return em_step(self, x)
+
+    monkeypatch.setattr(HMM, "em_step", pressed)
+    found = fit(9)
+    assert "Ctrl-C after round 4 of 9" in capsys.readouterr().err and len(found.history) == 4
+    np.testing.assert_array_equal(found.log_transition, expected.log_transition)
+
+
+def test_em_shows_its_rounds(bars):
+    HMM.fit(K, 2, rng=np.random.default_rng(0), iterations=5, tol=-1.0)
+    HMM.fit(K, 2, rng=np.random.default_rng(0), iterations=5, tol=-1.0, progress=False)
+    assert bars == [("EM", 5)]
+
+
 @pytest.mark.parametrize("name", FITS)
 def test_ctrl_c_keeps_the_model_of_the_step_that_was_running(name, monkeypatch, capsys):
     expected = FITS[name](rng=np.random.default_rng(0), steps=4, progress=False)

@@ -35,8 +35,8 @@ import numpy as np
 
 from minigen.autograd import vjp
 from minigen.backend import like, normal
-from minigen.checks import check_count, check_rng
-from minigen.models.flow import Flow, check_event, float_type, log_normal
+from minigen.checks import check_columns, check_count, check_data, check_rng
+from minigen.models.flow import Flow, check_event, event_and_dtype, log_normal
 from minigen.nn import TimedMLP
 
 FEW = 4  # up to so many dimensions the exact trace is used in training, too
@@ -136,6 +136,8 @@ class ContinuousFlow(Flow):
 
     def decode(self, z):
         """The data (n, *event) of codes: no trace is needed."""
+        check_data(z, name="z")
+        check_columns(z, self.mean.shape[0], "z")
         layer = self.layers[0]
         velocity = lambda y, t: (layer.network(y[0], np.full_like(y[0], t, shape=y[0].shape[:1])),)
         (y,) = runge_kutta(velocity, (z,), 0.0, 1.0, 4 * layer.steps)  # (1)
@@ -152,7 +154,8 @@ class ContinuousFlow(Flow):
     @classmethod
     def fit(cls, x, *, rng, width=64, blocks=2, ode_steps=6, straight=0.05, steps=500, **settings):
         """Train on x (n, *event) with λ = straight. The settings (alpha …) are those of `Flow.trained`, which says what is raised."""
-        if not straight >= 0:
-            raise ValueError(f"straight is {straight}; expected a weight λ ≥ 0")
+        if not 0 <= straight < math.inf:
+            raise ValueError(f"straight is {straight}; expected a finite weight λ ≥ 0")
         loss = lambda flow, x, rng: flow.loss(x, rng, straight)
-        return cls.init(rng, x.shape[1:], width, blocks, ode_steps, float_type(x)).trained(x, rng=rng, loss=loss, steps=steps, **settings)
+        event, dtype = event_and_dtype(x)
+        return cls.init(rng, event, width, blocks, ode_steps, dtype).trained(x, rng=rng, loss=loss, steps=steps, **settings)

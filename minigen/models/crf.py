@@ -24,6 +24,7 @@ running off where the labels can be told apart without error:
 The best labelling is Viterbi's on (s, W, U).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +60,7 @@ def marginals(start, pair, unary):
 
 def check_sequences(x, y, classes=None):
     """Raise unless x is (n, T, D) and y (n, T) integers from 0 (below classes); returns the number of classes."""
-    check_data(x, rank=None)
-    if x.ndim != 3:
-        raise ValueError(f"x has shape {x.shape}; expected sequences (n, T, D)")
+    check_data(x, rank=3)
     if not is_array(y) or tuple(y.shape) != tuple(x.shape[:2]) or y.dtype.kind not in "iu":
         what = f"{y.dtype} of shape {y.shape}" if is_array(y) else type(y).__name__
         raise ValueError(f"y is {what}; expected integers of shape {tuple(x.shape[:2])}, a label for each step")
@@ -98,17 +97,24 @@ class CRF:
         """(s, W, U)."""
         return self.start, self.pair, self.features(x)
 
-    def log_prob(self, y, x):
-        """log p(y|x) of labels y (n, T), (n,) nats."""
+    def density(self, y, x):
+        """log p(y|x) of data that fit."""
         scores = self.scores(x)
         return score(*scores, y) - log_partition(*scores)  # (2)
 
+    def log_prob(self, y, x):
+        """log p(y|x) of labels y (n, T), (n,) nats."""
+        check_sequences(x, y, self.start.shape[0])
+        return self.density(y, x)
+
     def posteriors(self, x):
         """p(y_t = k | x), (n, T, K)."""
+        check_data(x, rank=3)
         return marginals(*self.scores(x))[0]
 
     def predict(self, x):
         """The most probable labelling, (n, T)."""
+        check_data(x, rank=3)
         return viterbi(*self.scores(x))
 
     @classmethod
@@ -118,14 +124,14 @@ class CRF:
         Raises TypeError or ValueError for data that does not fit. classes: by default the largest label plus one.
         """
         check_rng(rng)
-        if not decay >= 0:
-            raise ValueError(f"decay is {decay}; expected ≥ 0")
+        if not 0 <= decay < math.inf:
+            raise ValueError(f"decay is {decay}; expected a finite number ≥ 0")
         classes, n = check_sequences(x, y, classes), x.shape[0]
         model = tree_map(lambda w: like(x, w), cls.init(rng, x.shape[2], classes, hidden, x.dtype))
 
         def loss(model, batch, rng):
             penalty = sum(np.sum(w * w) for w in leaves(model))
-            return 0.5 * decay / n * penalty - model.log_prob(batch["y"], batch["x"])  # (6)
+            return 0.5 * decay / n * penalty - model.density(batch["y"], batch["x"])  # (6)
 
         optimizer = optimizer or Adam(1e-2)
         return minimise(loss, model, {"x": x, "y": y}, rng=rng, steps=steps, batch_size=batch_size, optimizer=optimizer, **training)[0]

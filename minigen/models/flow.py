@@ -29,12 +29,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minigen.backend import array_module, normal, uniform
-from minigen.checks import check_count, check_data, check_rng
+from minigen.checks import check_columns, check_count, check_data, check_rng
 from minigen.functions import logsumexp, sigmoid
 from minigen.models.levels import check_levels
 from minigen.optim import Adam
 from minigen.train import minimise
-from minigen.tree import leaves, map_nodes
+from minigen.tree import is_array, leaves, map_nodes
 
 LOG_2PI = 1.8378770664093453
 
@@ -88,7 +88,8 @@ class Flow:
 
     # ---- The flow ----
     def checked(self, x):
-        """x, or a clear error where its shape or range does not fit."""
+        """x, or a clear error where its type, shape or range does not fit."""
+        check_data(x, rank=None)
         if tuple(x.shape[1:]) != self.event:
             raise ValueError(f"x has shape {x.shape}; expected (n, {', '.join(map(str, self.event))})")
         if self.alpha is not None and not bool(np.all((x >= 0) & (x <= 1))):
@@ -105,6 +106,7 @@ class Flow:
 
     def inverse(self, z):
         """(x = f⁻¹(z) (n, *event), log |det ∂f⁻¹/∂z| (n,))."""
+        check_columns(z, self.mean.shape[0], "z")
         logdet = 0.0
         for layer in self.layers[::-1]:
             z, step = layer.inverse(z)
@@ -140,6 +142,7 @@ class Flow:
 
     def decode(self, z):
         """f⁻¹(z), (n, *event)."""
+        check_data(z, name="z")
         return self.inverse(z)[0]
 
     def sample(self, n, rng):
@@ -180,9 +183,13 @@ class Flow:
         return minimise(of_batch, model, x, rng=rng, steps=steps, batch_size=batch_size, optimizer=adam, **training)[0]
 
 
-def float_type(x):
-    """The dtype of a flow of data x: theirs, or float32 for levels."""
-    return x.dtype if x.dtype.kind == "f" else np.float32
+def event_and_dtype(x):
+    """Of the flow to be fitted to x (n, *event): the dtype is theirs, or float32 for levels. TypeError or ValueError for no such array."""
+    if not is_array(x):
+        raise TypeError(f"x is {type(x).__name__}; expected an array (n, …)")
+    if x.ndim < 2:
+        raise ValueError(f"x has shape {x.shape}; expected (n, …)")
+    return x.shape[1:], x.dtype if x.dtype.kind == "f" else np.float32
 
 
 def check_event(event, reason):

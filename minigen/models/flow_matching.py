@@ -27,7 +27,7 @@ import numpy as np
 from minigen.backend import normal, uniform
 from minigen.checks import check_count, check_rng
 from minigen.models.continuous_flow import ODE, ContinuousFlow
-from minigen.models.flow import float_type
+from minigen.models.flow import event_and_dtype
 from minigen.nn import TimedMLP
 
 
@@ -76,5 +76,6 @@ class FlowMatching(ContinuousFlow):
     @classmethod
     def fit(cls, x, *, rng, width=128, blocks=3, ode_steps=16, **settings):
         """Train on x (n, *event). The settings (alpha, levels, steps …) are those of `Flow.trained`, which says what is raised."""
-        flow = cls.init(rng, x.shape[1:], width, blocks, ode_steps, float_type(x))
+        event, dtype = event_and_dtype(x)
+        flow = cls.init(rng, event, width, blocks, ode_steps, dtype)
         return flow.trained(x, rng=rng, loss=lambda flow, x, rng: flow.loss(x, rng), **settings)

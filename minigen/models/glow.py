@@ -31,7 +31,7 @@ import numpy as np
 from minigen.backend import like
 from minigen.checks import check_count, check_rng
 from minigen.functions import silu
-from minigen.models.flow import Flow, float_type
+from minigen.models.flow import Flow, event_and_dtype
 from minigen.models.realnvp import BOUND
 from minigen.models.spline_flow import spline, spline_inverse
 from minigen.nn import Conv2d
@@ -203,7 +203,7 @@ class Glow(Flow):
     def init(cls, rng, event, scales=2, depth=4, width=32, bins=8, dtype=np.float32):
         """`scales` scales of `depth` steps; `width` channels within the couplings' networks, whose splines have so many bins."""
         check_rng(rng)
-        for name, value in (("scales", scales), ("depth", depth), ("width", width)):
+        for name, value in (("scales", scales), ("depth", depth), ("width", width), ("bins + 1", bins + 1)):
             check_count(name, value)
         if len(event) != 3 or event[0] % 2**scales or event[1] % 2**scales:
             raise ValueError(f"event is {tuple(event)}; expected an image (H, W, C) with H and W multiples of 2^scales = {2**scales}")
@@ -219,4 +219,5 @@ class Glow(Flow):
     @classmethod
     def fit(cls, x, *, rng, scales=2, depth=4, width=32, bins=8, **settings):
         """Train on images x. The settings (alpha, levels, steps …) are those of `Flow.trained`, which says what is raised."""
-        return cls.init(rng, x.shape[1:], scales, depth, width, bins, float_type(x)).trained(x, rng=rng, **settings)
+        event, dtype = event_and_dtype(x)
+        return cls.init(rng, event, scales, depth, width, bins, dtype).trained(x, rng=rng, **settings)

@@ -28,6 +28,8 @@ EM: the posterior's expected counts, then the parameters that they make most lik
     μ_j = Σ γ_t(j) x_t / Σ γ_t(j),   σ²_j = Σ γ_t(j) (x_t − μ_j)² / Σ γ_t(j) + λ      Gaussian coordinates    (11)
 """
 
+import math
+import sys
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -37,6 +39,8 @@ from minigen.backend import array_module, like, normal, to_host, uniform
 from minigen.checks import check_count, check_data, check_rng
 from minigen.functions import logsumexp
 from minigen.models.kmeans import KMeans
+from minigen.progress import shown
+from minigen.train import deferred_interrupt
 from minigen.tree import is_array
 
 LOG_2PI = 1.8378770664093453
@@ -93,6 +97,16 @@ def normalise(counts):
     return np.log(counts) - np.log(np.sum(counts, axis=-1, keepdims=True))
 
 
+def check_indices(x, count, name, shape=None):
+    """Raise unless x holds integers (n, T), of a shape if one is given, in 0 … count − 1."""
+    if not is_array(x) or x.dtype.kind not in "iu" or x.ndim != 2 or not x.size or (shape is not None and tuple(x.shape) != tuple(shape)):
+        what = f"{x.dtype} of shape {x.shape}" if is_array(x) else type(x).__name__
+        raise ValueError(f"{name} is {what}; expected integers {'(n, T)' if shape is None else tuple(shape)} in 0 … {count - 1}")
+    low, high = int(np.min(x)), int(np.max(x))
+    if low < 0 or high >= count:
+        raise ValueError(f"{name} has entries from {low} to {high}; expected integers (n, T) in 0 … {count - 1}")
+
+
 # ---- What a state emits ----
 @dataclass
 class CategoricalEmission:
@@ -102,9 +116,7 @@ class CategoricalEmission:
 
     def log_prob(self, x):
         """log b_j(x_t), (n, T, K)."""
-        high = int(np.max(x)) if x.dtype.kind in "iu" and x.size else -1
-        if x.ndim != 2 or not 0 <= high < self.log_probs.shape[1] or int(np.min(x)) < 0:
-            raise ValueError(f"x is {x.dtype} of shape {x.shape}; expected integers (n, T) in 0 … {self.log_probs.shape[1] - 1}")
+        check_indices(x, self.log_probs.shape[1], "x")
         return np.swapaxes(self.log_probs, 0, 1)[x]
 
     def maximised(self, x, gamma):
@@ -129,7 +141,8 @@ class GaussianEmission:
 
     def log_prob(self, x):
         """log b_j(x_t), (n, T, K)."""
-        if x.ndim != 3 or x.shape[2] != self.means.shape[1]:
+        check_data(x, rank=3)
+        if x.shape[2] != self.means.shape[1]:
             raise ValueError(f"x has shape {x.shape}; expected (n, T, {self.means.shape[1]})")
         squares = (x[:, :, None] - self.means) ** 2 / self.variances
         return -0.5 * np.sum(squares + np.log(self.variances) + LOG_2PI, axis=-1)
@@ -167,6 +180,7 @@ class HMM:
 
     def log_joint(self, x, z):
         """log p(x, z) of data and whole paths z (n, T), (n,) nats."""
+        check_indices(z, self.log_initial.shape[0], "z", x.shape[:2])
         steps = np.sum(self.log_transition[z[:, :-1], z[:, 1:]], axis=1)
         emitted = np.sum(np.take_along_axis(self.emission.log_prob(x), z[..., None], 2), axis=(1, 2))
         return self.log_initial[z[:, 0]] + steps + emitted  # (1)
@@ -185,9 +199,13 @@ class HMM:
 
     def sample_states(self, n, rng, length=None):
         """n walks of hidden states, (n, length); by default as long as the training data."""
+        length = self.length if length is None else length
+        check_count("n", n)
+        check_count("length", length)
+        check_rng(rng)
         initial, transition = np.exp(self.log_initial), np.exp(self.log_transition)
         z = [choose(np.broadcast_to(initial, (n, initial.shape[0])), uniform(rng, (n,), initial))]
-        for _ in range((length or self.length) - 1):
+        for _ in range(length - 1):
             z.append(choose(transition[z[-1]], uniform(rng, (n,), initial)))
         return np.stack(z, axis=1)
 
@@ -203,8 +221,8 @@ class HMM:
         return new, np.mean(np.sum(c, axis=1))
 
     @classmethod
-    def fit(cls, x, k, *, rng, levels=None, iterations=100, tol=1e-6, reg=1e-6):
-        """EM from a random start, until a round gains less than tol nats a time step.
+    def fit(cls, x, k, *, rng, levels=None, iterations=100, tol=1e-6, reg=1e-6, progress="EM"):
+        """EM from a random start, until a round gains less than tol nats a time step, or Ctrl-C, which keeps the model so far.
 
         Integers (n, T) have categorical, floats (n, T, D) Gaussian emissions.
         Raises ValueError or TypeError for other data. levels: the number of symbols, by default the largest seen plus one.
@@ -212,6 +230,8 @@ class HMM:
         check_rng(rng)
         check_count("k", k)
         check_count("iterations", iterations)
+        if not -math.inf < tol < math.inf or not 0 <= reg < math.inf:
+            raise ValueError(f"tol is {tol} and reg {reg}; expected finite numbers, reg ≥ 0")
         if is_array(x) and x.dtype.kind in "iu":
             if x.ndim != 2 or 0 in x.shape or int(np.min(x)) < 0 or (levels is not None and int(np.max(x)) >= levels):
                 raise ValueError(f"x has shape {x.shape}; expected symbols (n, T), integers from 0, below levels = {levels}")
@@ -228,10 +248,14 @@ class HMM:
             one = frames[0, 0]
         start, pair = rng.dirichlet(np.full(k, 5.0)), (rng.dirichlet(np.full(k, 5.0), k) + np.eye(k)) / 2  # states last at first
         model, history = cls(like(one, np.log(start)), like(one, np.log(pair)), emission, x.shape[1]), []
-        for _ in range(iterations):
-            new, log_p = model.em_step(x)
-            history.append(float(log_p))
-            if len(history) > 1 and history[-1] - history[-2] < tol * x.shape[1]:
-                break
-            model = new
+        with deferred_interrupt() as interrupted:
+            for _ in shown(range(iterations), progress):
+                new, log_p = model.em_step(x)
+                history.append(float(log_p))
+                if interrupted():
+                    print(f"stopped by Ctrl-C after round {len(history)} of {iterations}: the model so far is kept", file=sys.stderr)
+                    break
+                if len(history) > 1 and history[-1] - history[-2] < tol * x.shape[1]:
+                    break
+                model = new
         return replace(model, history=to_host(np.array(history)))

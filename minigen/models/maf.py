@@ -23,7 +23,7 @@ import numpy as np
 
 from minigen.checks import check_count, check_rng
 from minigen.functions import silu
-from minigen.models.flow import Flow, check_event, float_type
+from minigen.models.flow import Flow, check_event, event_and_dtype
 from minigen.nn import MaskedLinear, degree_mask
 from minigen.nn.dense import gain
 
@@ -95,4 +95,5 @@ class MAF(Flow):
     @classmethod
     def fit(cls, x, *, rng, layers=5, hidden=(64, 64), **settings):
         """Train on x (n, *event). The settings (alpha, levels, steps …) are those of `Flow.trained`, which says what is raised."""
-        return cls.init(rng, x.shape[1:], layers, hidden, float_type(x)).trained(x, rng=rng, **settings)
+        event, dtype = event_and_dtype(x)
+        return cls.init(rng, event, layers, hidden, dtype).trained(x, rng=rng, **settings)

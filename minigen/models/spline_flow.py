@@ -17,6 +17,7 @@ of which the inverse solves a quadratic equation; with η = y − y_k and e = d_
     ξ = 2c / (−b − √(b² − 4ac)),   a = h_k (s − d_k) + η e,   b = h_k d_k − η e,   c = −s η                (4)
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from minigen.checks import check_count, check_rng
 from minigen.functions import silu, softmax, softplus
-from minigen.models.flow import Flow, check_event, float_type
+from minigen.models.flow import Flow, check_event, event_and_dtype
 from minigen.models.realnvp import alternating_masks
 from minigen.nn import MLP
 
@@ -130,8 +131,10 @@ class NeuralSplineFlow(Flow):
         check_rng(rng)
         check_count("layers", layers)
         check_count("bins", bins)
-        if not bound > 0:
-            raise ValueError(f"bound is {bound}; expected a number > 0")
+        if not 0 < bound < math.inf:
+            raise ValueError(f"bound is {bound}; expected a finite number > 0")
+        if bins * LEAST >= 1:
+            raise ValueError(f"bins is {bins}; expected fewer than {round(1 / LEAST)}, as each has its least share ω of the interval")
         d = check_event(event, "a coupling moves some by what the others say")
         chain = []
         for mask in alternating_masks(rng, d, layers, dtype):
@@ -143,4 +146,5 @@ class NeuralSplineFlow(Flow):
     @classmethod
     def fit(cls, x, *, rng, layers=6, hidden=(64, 64), bins=8, bound=4.0, **settings):
         """Train on x (n, *event). The settings (alpha, levels, steps …) are those of `Flow.trained`, which says what is raised."""
-        return cls.init(rng, x.shape[1:], layers, hidden, bins, bound, float_type(x)).trained(x, rng=rng, **settings)
+        event, dtype = event_and_dtype(x)
+        return cls.init(rng, event, layers, hidden, bins, bound, dtype).trained(x, rng=rng, **settings)
