@@ -21,6 +21,7 @@ import numpy as np
 
 from minigen.autograd import linearise
 from minigen.backend import array_module, keep_memory, to_host
+from minigen.checks import check_rng
 from minigen.optim import Adam, clip_by_global_norm
 from minigen.progress import reporter
 from minigen.saving import load, save
@@ -131,6 +132,7 @@ def run(
     time limit `seconds`, it stops behind the step that is running, keeps the state and writes the checkpoint. Raises
     NonFiniteError at the first loss that is not finite.
     """
+    check_rng(rng)
     if steps < 0:
         raise ValueError(f"steps is {steps}; expected ≥ 0")
     if batch_size is not None and batch_size < 1:

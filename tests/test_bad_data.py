@@ -3,7 +3,27 @@
 import numpy as np
 import pytest
 
-from minigen.models import CRF, HMM, MAF, ContinuousFlow, FlowMatching, Glow, NeuralSplineFlow, RealNVP
+from minigen.distributions import Independent, Normal
+from minigen.models import (
+    CRF,
+    EBM,
+    HMM,
+    MADE,
+    MAF,
+    NCE,
+    RBM,
+    ContinuousFlow,
+    FlowMatching,
+    Glow,
+    NeuralSplineFlow,
+    NGram,
+    PixelCNN,
+    PixelRNN,
+    RealNVP,
+    RNNLanguageModel,
+    TransformerLM,
+)
+from minigen.models.score_matching import fit_score
 
 RNG = lambda: np.random.default_rng(0)
 X = RNG().random((16, 2))
@@ -98,3 +118,63 @@ def test_conditional_random_fields():
     for bad, words in ((y.tolist(), "is list"), (1.0 * y, "is float64"), (y - 1, "from -1"), (y + 1, "to 2"), (y[:, :2], "is int64")):
         refuses(lambda bad=bad: crf.log_prob(bad, G), words)
     refuses(lambda: CRF.fit(G, y, decay=np.nan, **BRIEF), "decay is nan")
+
+
+# ---- Levels ----
+K = RNG().integers(0, 3, (8, 4, 4))
+LEVELS = {
+    MADE: (K, {"hidden": (4,)}),
+    PixelCNN: (K, {"width": 4, "layers": 1}),
+    PixelRNN: (K, {"hidden": 4, "features": 4}),
+    RNNLanguageModel: (K[0], {"hidden": 4, "features": 4}),
+    TransformerLM: (K[0], {"dim": 8, "blocks": 1}),
+}
+
+
+@pytest.mark.parametrize("cls", LEVELS)
+def test_models_of_levels(cls):
+    k, settings = LEVELS[cls]
+    refuses(lambda: cls.fit(k, 3, **settings, **{**BRIEF, "rng": None}), "rng is None")
+    model = cls.fit(k, 3, **settings, **BRIEF)
+    wrong = (k.tolist(), "list"), (1.0 * k, "float64"), (np.nan * k, "float64"), (k - 1, "from -1"), (k + 1, "to 3"), (k.ravel(), "shape")
+    for bad, words in wrong:
+        refuses(lambda bad=bad: cls.fit(bad, 3, **settings, **BRIEF), f"k .*{words}")
+        refuses(lambda bad=bad: model.log_prob(bad), f"k .*{words}")
+    refuses(lambda: model.fill(k.tolist(), k > 0, RNG()), "k is list")
+    for known in ((k > 0).tolist(), k, k[:2] > 0):
+        refuses(lambda known=known: model.fill(k, known, RNG()), "known is")
+    refuses(lambda: model.sample(2, None), "rng is None")
+
+
+def test_texts():
+    text = K.ravel()
+    for bad, words in ((text.tolist(), "k is list"), (K[0], "k is of shape"), (1.0 * text, "k is float64"), (text + 1, "to 3")):
+        refuses(lambda bad=bad: NGram.fit(bad, 3, order=2), words)
+        refuses(lambda bad=bad: NGram.fit(text, 3, order=2).log_prob(bad), words)
+
+
+def test_contexts_of_a_pixelcnn():
+    context = RNG().random((8, 4, 4, 2))
+    for bad, words in ((context.tolist(), "is list"), (context[..., 0], "has"), (context[:2], "has shape"), (spoiled(context), "has NaN")):
+        refuses(lambda bad=bad: PixelCNN.fit(K, 3, context=bad, width=4, layers=1, **BRIEF), f"context {words}")
+
+
+# ---- Energies ----
+def test_energies():
+    ebm, binary = EBM.fit(X, hidden=(4,), **BRIEF), (X > 0.5) * 1.0
+    noise = Independent(Normal(np.zeros(2), np.ones(2)))
+    for bad, words in ((X.tolist(), "x is list"), (X.ravel(), "x has shape"), (spoiled(X), "x has NaN"), (X > 0, "x is bool")):
+        refuses(lambda bad=bad: EBM.fit(bad, hidden=(4,), **BRIEF), words)
+        refuses(lambda bad=bad: NCE.fit(bad, ebm, noise, **BRIEF), words)
+        refuses(lambda bad=bad: fit_score(ebm, bad, **BRIEF), words)
+    for bad, words in ((X.tolist(), "x is list"), (X.ravel(), "x has shape"), (X > 0, "x is bool")):
+        refuses(lambda bad=bad: ebm.energy(bad), words)
+    nobody = {**BRIEF, "rng": None}
+    refuses(lambda: EBM.fit(X, **nobody), "rng is None")
+    refuses(lambda: NCE.fit(X, ebm, noise, **nobody), "rng is None")
+    refuses(lambda: fit_score(ebm, X, **nobody), "rng is None")
+    refuses(lambda: RBM.fit(binary, **nobody), "rng is None")
+    refuses(lambda: ebm.sample(2, None), "rng is None")
+    for eta in (0.0, -1.0, np.nan, np.inf):
+        refuses(lambda eta=eta: EBM.fit(X, hidden=(4,), eta=eta, **BRIEF), "eta is")
+        refuses(lambda eta=eta: ebm.sample(2, RNG(), eta=eta), "eta is")

@@ -134,6 +134,10 @@ def test_chains_that_stay_apart_are_worth_one_draw_each():
     assert effective_sample_size(x)[0] < 5
 
 
+def test_chains_that_never_moved_are_worth_one_draw_each():
+    np.testing.assert_array_equal(effective_sample_size(np.ones((50, 3, 2))), [3, 3])
+
+
 @pytest.mark.verifies("ebm.5")
 def test_slope_of_the_loss_is_that_of_the_likelihood_by_quadrature():
     ebm, rng = small()

@@ -44,6 +44,7 @@ from minigen.nn import MLP
 from minigen.optim import Adam, cosine
 from minigen.progress import shown
 from minigen.train import Learner, run
+from minigen.tree import is_leaf
 
 
 class Chains(NamedTuple):
@@ -100,7 +101,8 @@ def run_chains(energy, x, steps, eta, rng, adjust=True, keep=True, progress=Fals
 def effective_sample_size(draws):
     """ESS of n chains together, for each of D numbers: draws (T, n, D) → (D,), a NumPy array.
 
-    Chains are compared with their common mean, so that chains that stay apart count as few. ValueError for T < 4.
+    Chains are compared with their common mean, so that chains that stay apart count as few; those that never moved are worth one
+    draw each. ValueError for T < 4.
 
     >>> effective_sample_size(np.random.default_rng(0).standard_normal((1000, 4, 1))) > 3000
     array([ True])
@@ -112,10 +114,12 @@ def effective_sample_size(draws):
     x = x - x.mean((0, 1))
     spectrum = np.fft.rfft(x, 2 * t, axis=0)
     covariance = np.fft.irfft(np.abs(spectrum) ** 2, axis=0)[:t].mean(1) / t  # (T, D)
-    rho = covariance / np.where(covariance[0] > 0, covariance[0], 1)
+    still = covariance[0] == 0
+    rho = covariance / np.where(still, 1, covariance[0])
     pairs = rho[0 : t - t % 2 : 2] + rho[1::2]  # ρ₀ + ρ₁, ρ₂ + ρ₃, …: positive and falling for a reversible chain
     positive = np.cumprod(pairs > 0, axis=0)
-    return n * t / np.maximum(2 * np.sum(pairs * positive, axis=0) - 1, 1 / (n * t))  # (6)
+    worth = n * t / np.maximum(2 * np.sum(pairs * positive, axis=0) - 1, 1 / (n * t))  # (6)
+    return np.where(still, n, worth)
 
 
 def contrastive_loss(model, x, negative):
@@ -156,6 +160,8 @@ class EBM:
 
     def energy(self, x):
         """E(x) (n,), nats: −log p(x) but for a constant."""
+        if not is_leaf(x):
+            raise TypeError(f"x is {getattr(x, 'dtype', type(x).__name__)}; expected a floating-point array")
         if tuple(x.shape[1:]) != self.event:
             raise ValueError(f"x has shape {x.shape}; expected (n, {', '.join(map(str, self.event))})")
         flat = (np.reshape(x, (x.shape[0], -1)) - self.mean) / self.std
@@ -176,7 +182,9 @@ class EBM:
     def chains(self, n, rng, steps=500, eta=None, adjust=True, keep=True, progress=True):
         """Chains: n of so many steps from the Gaussian, MALA where adjust; all draws or the last alone. eta is 0.15 s by default."""
         check_count("n", n)
-        found = run_chains(self.flat_energy, self.start(n, rng), steps, eta or 0.15 * float(self.std), rng, adjust, keep, progress)
+        check_rng(rng)
+        eta = 0.15 * float(self.std) if eta is None else eta
+        found = run_chains(self.flat_energy, self.start(n, rng), steps, eta, rng, adjust, keep, progress)
         return Chains(np.reshape(found.draws, (-1, n, *self.event)), found.acceptance)
 
     def sample(self, n, rng, steps=500, eta=None, adjust=True, progress=True):
@@ -200,7 +208,7 @@ class EBM:
         if not 0 <= restart <= 1:
             raise ValueError(f"restart is {restart}; expected a probability")
         model = cls.init(rng, x, hidden, activation)
-        size, eta = min(batch_size, x.shape[0]), eta or 0.15 * float(model.std)
+        size, eta = min(batch_size, x.shape[0]), 0.15 * float(model.std) if eta is None else eta
         buffer = model.start(slots * size, rng)
         state = {"learner": Learner.of(model, optimizer or Adam(cosine(3e-3, steps), b1=0.5)), "buffer": buffer}
 

@@ -77,7 +77,7 @@ def fill(model, k, known, rng, progress=True):
     With a known beginning that is a continuation. What is known of later symbols is kept, but earlier ones are drawn without it.
     """
     check_rng(rng)
-    k, known = start(k, known, k.shape[1:])
+    k, known = start(k, known, getattr(k, "shape", ())[1:])
     check_sequences(k, model.levels, model.longest)
     state, symbol = model.begin(k.shape[0]), shifted(k, model.levels)[:, 0]
     for t in shown(range(k.shape[1]), progress):
@@ -114,6 +114,7 @@ class RNNLanguageModel:
     @classmethod
     def init(cls, rng, length, levels, hidden=256, features=64, dtype=np.float32):
         """Vectors of `features` coordinates for symbols, a state of `hidden`."""
+        check_rng(rng)
         for name, number in {"length": length, "levels": levels, "hidden": hidden, "features": features}.items():
             check_count(name, number)
         embedding, lstm = Embedding.init(rng, levels + 1, features, dtype=dtype), LSTM.init(rng, features, hidden, dtype)
@@ -175,6 +176,7 @@ class TransformerLM:
     @classmethod
     def init(cls, rng, length, levels, dim=64, blocks=2, heads=4, reach=4, dtype=np.float32):
         """A stream of `dim` coordinates through causal blocks, that reads `reach` symbols at once."""
+        check_rng(rng)
         for name, number in {"length": length, "levels": levels, "dim": dim, "blocks": blocks, "reach": reach}.items():
             check_count(name, number)
         embedding = Embedding.init(rng, reach * (levels + 1), dim, reach**-0.5, dtype)

@@ -30,8 +30,11 @@ def check_levels(k, levels, event=None, name="k"):
 
 def start(k, known, event):
     """(k with 0 where it is not known, known in the shape of k); known is booleans in the shape of k or of one event."""
-    if known.dtype != bool or known.shape not in (k.shape, tuple(event)):
-        raise ValueError(f"known is {known.dtype} of shape {known.shape}; expected booleans of shape {k.shape} or {tuple(event)}")
+    if not is_array(k):
+        raise TypeError(f"k is {type(k).__name__}; expected an array")
+    if not is_array(known) or known.dtype != bool or known.shape not in (k.shape, tuple(event)):
+        what = f"{known.dtype} of shape {known.shape}" if is_array(known) else type(known).__name__
+        raise ValueError(f"known is {what}; expected booleans of shape {k.shape} or {tuple(event)}")
     return np.where(known, k, 0), np.broadcast_to(known, k.shape)
 
 

@@ -69,6 +69,7 @@ class MADE:
     @classmethod
     def init(cls, rng, event, levels, hidden=(500,), order=None, activation=relu, dtype=np.float32):
         """Hidden layers of the given widths; the order is that of the coordinates in memory unless one is given."""
+        check_rng(rng)
         d = math.prod(event)
         order = np.arange(d) if order is None else np.reshape(order, -1)
         if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), np.arange(d)):

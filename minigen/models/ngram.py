@@ -23,11 +23,19 @@ import numpy as np
 
 from minigen.checks import check_count
 from minigen.models.levels import check_levels
+from minigen.tree import is_array
 
 
 def codes(k, m, levels):
     """Each m symbols in a row of the text k (N,) as one number in base `levels`, (N − m + 1,)."""
     return sum(k[i : len(k) - m + 1 + i] * levels ** (m - 1 - i) for i in range(m))
+
+
+def check_text(k, levels):
+    """Raise unless k holds integers 0 … levels − 1 in shape (N,)."""
+    if not is_array(k) or k.ndim != 1:
+        raise ValueError(f"k is {f'of shape {k.shape}' if is_array(k) else type(k).__name__}; expected a text, integers (N,)")
+    check_levels(k[None], levels)
 
 
 def look_up(table, keys):
@@ -54,7 +62,7 @@ class NGram:
     @classmethod
     def fit(cls, k, levels, order=5, discount=0.75):
         """Count the text. Raises ValueError where a number of `order` symbols would not fit in 64 bits, or the discount is no fraction."""
-        check_levels(k[None], levels)
+        check_text(k, levels)
         check_count("order", order)
         if levels ** (order + 1) >= 2**63 or len(k) < order:
             raise ValueError(f"order is {order} for {levels} levels and {len(k)} symbols; expected fewer")
@@ -74,7 +82,7 @@ class NGram:
 
     def conditionals(self, k):
         """log p of each symbol of a text k (N,) given those before it, (N,) nats."""
-        check_levels(k[None], self.levels)
+        check_text(k, self.levels)
         k, p = k.astype(np.int64), np.full(len(k), 1 / self.levels)
         for m, (counts, contexts, followers) in enumerate(zip(self.counts, self.contexts, self.followers, strict=True), 1):
             here = codes(k, m, self.levels)

@@ -119,6 +119,7 @@ class PixelCNN:
     @classmethod
     def init(cls, rng, event, levels, width=32, layers=4, reach=1, first_reach=3, n_context=0, dtype=np.float32):
         """A first layer of reach `first_reach` and `layers` of reach `reach` behind it, all of `width` channels."""
+        check_rng(rng)
         sizes = {"levels": levels, "width": width, "layers": layers, "reach": reach, "first_reach": first_reach}
         for name, number in sizes.items():
             check_count(name, number)
@@ -210,6 +211,8 @@ class PixelCNN:
     ):  # fmt: skip
         """Train by Adam on −log p. The rest goes to `minigen.train.minimise`. Raises ValueError or TypeError for data that does not fit."""
         check_levels(k, levels)
+        if context is not None:
+            check_data(context, rank=4, name="context")
         model = cls.init(rng, k.shape[1:], levels, width, layers, reach, first_reach, 0 if context is None else context.shape[-1], dtype)
         flat, context = model.flat(k, context)
         loss = lambda model, batch, rng: model.loss(batch["k"], batch["context"])

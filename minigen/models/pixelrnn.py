@@ -51,6 +51,7 @@ class PixelRNN:
     @classmethod
     def init(cls, rng, event, levels, hidden=128, features=64, reach=2, dtype=np.float32):
         """A window of a reach to a number of features, which an LSTM of `hidden` units reads."""
+        check_rng(rng)
         for name, number in {"levels": levels, "hidden": hidden, "features": features, "reach": reach}.items():
             check_count(name, number)
         if len(event) != 2:

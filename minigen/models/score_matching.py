@@ -24,7 +24,7 @@ import numpy as np
 
 from minigen.autograd import grad
 from minigen.backend import like, normal
-from minigen.checks import check_choice, check_data
+from minigen.checks import check_choice, check_data, check_rng
 from minigen.train import minimise
 
 OBJECTIVES = ("exact", "sliced", "denoising")
@@ -59,6 +59,7 @@ def fit_score(model, x, *, rng, objective="denoising", sigma=0.1, **training):
     objective, or a sigma that is not > 0.
     """
     check_data(x)
+    check_rng(rng)
     check_choice("objective", objective, OBJECTIVES)
     if not 0 < sigma < math.inf:
         raise ValueError(f"sigma is {sigma}; expected a finite number > 0")
