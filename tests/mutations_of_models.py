@@ -131,7 +131,7 @@ MODELS = {
         ("if not children[i] & s)", "if not children[i])"),
         ("around = np.where(sets >> i & 1, -np.inf, before", "around = np.where(sets < 0, -np.inf, before"),
         ("np.where(sets & ~s, -np.inf, self.scores[i])", "np.where(sets < 0, -np.inf, self.scores[i])"),
-        ("np.array([1 / linear_extensions(g) for g in graphs])", "np.array([linear_extensions(g) for g in graphs])"),
+        ("[1 / linear_extensions(g) for g in shown", "[linear_extensions(g) for g in shown"),
     ]),
     "models/inference.py": ("tests/test_inference.py", [
         ("- 0.5 * (means**2 + variances)) / self.noise**2", "- 0.5 * means**2) / self.noise**2"),

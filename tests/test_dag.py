@@ -193,10 +193,22 @@ def test_network_data_follow_its_tables():
         (np.full((5, 3), 2), {"levels": 2}, "levels − 1 = 1"),
         (np.zeros((5, 3), int), {"interventions": np.zeros((5, 2), bool)}, "interventions is bool"),
         (np.zeros((5, 3), int), {"interventions": np.zeros((5, 3))}, "interventions is float64"),
+        (np.zeros((5, 3), int), {"interventions": [[True] * 3] * 5}, "interventions is list"),
         (np.zeros((5, 3), int), {"ess": 0.0}, "ess is 0.0"),
+        (np.zeros((5, 3), int), {"ess": np.inf}, "ess is inf"),
+        (np.zeros((5, 3), int), {"max_parents": 1.5}, "max_parents 1.5"),
         (np.zeros((5, 3), int), {"max_parents": -1}, "max_parents -1"),
     ],
 )
 def test_bad_input_is_named(x, settings, message):
     with pytest.raises(ValueError, match=message):
         DAGPosterior.fit(x, **settings)
+
+
+def test_bad_draws_are_named():
+    posterior = DAGPosterior.fit(np.zeros((5, 2), int))
+    for draw in (posterior.sample, posterior.uniform_edges):
+        with pytest.raises(ValueError, match="n is 0"):
+            draw(0, np.random.default_rng(0))
+        with pytest.raises(TypeError, match="rng is None"):
+            draw(2, None)

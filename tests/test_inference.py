@@ -197,6 +197,10 @@ def test_effective_samples_of_short_chains_by_hand():
     assert effective_sample_size(values) == pytest.approx(12 / (2 * sum(kept) - 1))
 
 
+def test_chains_that_never_moved_are_worth_one_draw_each():
+    assert effective_sample_size(np.ones((50, 3))) == 3
+
+
 def test_costs_are_counted():
     m, start = model(), np.zeros((3, 2))
     calls = []
@@ -240,13 +244,28 @@ def test_same_on_every_device_in_float32(device):
         (lambda: MixtureMeans(np.zeros(2), np.array([0.5, 0.6])), "weights is"),
         (lambda: MixtureMeans(np.zeros(2), np.array([1.5, -0.5])), "weights is"),
         (lambda: MixtureMeans(np.zeros(2), np.ones(3) / 3).grid(), "K = 3"),
-        (lambda: model().mean_field(np.zeros(3)), "means has shape"),
+        (lambda: model().mean_field(np.zeros(3)), r"means is float64 of shape \(3,\)"),
         (lambda: metropolis(log_target, np.zeros(2), 1.0, 3, np.random.default_rng(0)), "expected a start"),
         (lambda: metropolis(log_target, np.full((2, 2), np.nan), 1.0, 3, np.random.default_rng(0)), "finite"),
         (lambda: metropolis(log_target, np.zeros((2, 2)), 1.0, 0, np.random.default_rng(0)), "steps is 0"),
         (lambda: hmc(log_target, np.zeros((2, 2)), 1.0, 0, 3, np.random.default_rng(0)), "leaps is 0"),
         (lambda: hmc(log_target, np.zeros((2, 2)), 1.0, 1, 3, None), "rng is None"),
         (lambda: effective_sample_size(np.zeros((3, 2))), "T ≥ 4"),
+        (lambda: model(spread=np.inf), "spread inf"),
+        (lambda: MixtureMeans(np.zeros(2), [0.5, 0.5]), "weights is"),
+        (lambda: model().grid(size=0), "size is 0"),
+        (lambda: model().grid(1.0, -1.0), "expected low < high"),
+        (lambda: model().mean_field([0.0, 1.0]), "means is list"),
+        (lambda: model().mean_field(np.array([0.0, np.nan])), "expected finite floats"),
+        (lambda: model().mean_field(np.zeros(2), iterations=0), "iterations is 0"),
+        *(
+            (lambda chain=chain, step=step: chain(step), f"step is {step}")
+            for step in (0, -1.0, np.nan, np.inf)
+            for chain in (
+                lambda step: metropolis(log_target, np.zeros((2, 2)), step, 3, np.random.default_rng(0)),
+                lambda step: hmc(log_target, np.zeros((2, 2)), step, 2, 3, np.random.default_rng(0)),
+            )
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):

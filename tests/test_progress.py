@@ -21,11 +21,14 @@ from minigen.models import (
     VQVAE2,
     WGAN,
     ConditionalGAN,
+    DAGPosterior,
+    MixtureMeans,
     PixelCNN,
     PixelRNN,
     RNNLanguageModel,
     TransformerLM,
 )
+from minigen.models.inference import hmc, metropolis
 from minigen.optim import EMA, Adam
 from minigen.progress import shown
 
@@ -94,6 +97,22 @@ def test_annealing_shows_its_temperatures(bars):
     raise_ais(path, v, 7, 2, rng=rng)
     bidirectional_ais(path, v, 8, rng=rng, progress=False)
     assert bars == [("anneal", 5), ("back", 6), ("anneal", 7)]
+
+
+def test_chains_for_a_posterior_show_their_steps(bars):
+    model, rng = MixtureMeans(X[:, 0], np.full(2, 0.5, np.float32)), np.random.default_rng(0)
+    metropolis(model.log_joint, X[:3], 0.1, 4, rng)
+    hmc(model.log_joint, X[:3], 0.1, 2, 5, rng, progress="HMC")
+    hmc(model.log_joint, X[:3], 0.1, 2, 5, rng, progress=False)
+    assert bars == [("chain", 4), ("HMC", 5)]
+
+
+def test_graphs_show_their_sums_and_draws(bars):
+    posterior = DAGPosterior.fit(K)
+    posterior.uniform_edges(5, np.random.default_rng(0))
+    posterior.sample(6, np.random.default_rng(0), progress="graphs")
+    DAGPosterior.fit(K, progress=False).uniform_edges(5, np.random.default_rng(0), progress=False)
+    assert bars == [("sums", 4), ("sums", 15), ("sums", 15), ("sample", 5), ("orders", 5), ("graphs", 6)], "families, sets, sets"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ The uniform prior comes back by weighing each graph by 1/e(G), exactly where all
 All of it is combinatorics on the host, in float64 logarithms; sets are the bits of an integer: 2ᵈ numbers a variable.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -41,8 +42,10 @@ from typing import Any
 import numpy as np
 
 from minigen.backend import to_host
-from minigen.checks import check_count
+from minigen.checks import check_count, check_rng
 from minigen.functions import logsumexp
+from minigen.progress import shown
+from minigen.tree import is_array
 
 LARGEST = 16  # d 2ᵈ float64 numbers: 8 MiB
 
@@ -65,11 +68,11 @@ def family_score(x, i, parents, levels, ess=1.0):
     return rows.sum() + cells.sum()  # (2)
 
 
-def family_scores(x, levels, interventions, max_parents, ess=1.0):
+def family_scores(x, levels, interventions, max_parents, ess=1.0, progress=False):
     """log s_i(U) for every i and set U, (d, 2ᵈ); −∞ where U holds i or more than max_parents."""
     d = x.shape[1]
     scores = np.full((d, 2**d), -np.inf)
-    for i in range(d):
+    for i in shown(range(d), progress):
         free = x[~interventions[:, i]]  # (3)
         for size in range(max_parents + 1):
             for parents in combinations([u for u in range(d) if u != i], size):
@@ -92,13 +95,13 @@ def over_supersets(values, d):
     return over_subsets(values[..., ::-1], d)[..., ::-1]
 
 
-def before_and_behind(alpha):
+def before_and_behind(alpha, progress=False):
     """(log L, log R), each (2ᵈ,), from log α (d, 2ᵈ)."""
     d, size = alpha.shape
     before, behind = np.zeros(size), np.zeros(size)
-    for s in range(1, size):
+    for s in shown(range(1, size), progress):
         before[s] = logsumexp(np.array([before[s ^ 1 << i] + alpha[i, s ^ 1 << i] for i in members(s, d)]))  # (5)
-    for s in range(size - 2, -1, -1):
+    for s in shown(range(size - 2, -1, -1), progress):
         behind[s] = logsumexp(np.array([alpha[i, s] + behind[s | 1 << i] for i in members(size - 1 ^ s, d)]))  # (6)
     return before, behind
 
@@ -182,11 +185,13 @@ class DAGPosterior:
         """The edges more probable than the threshold, (d, d) booleans; at 0.5 no pair has both directions."""
         return self.edges() > threshold + 1e-6  # directions that nothing tells apart have ½ each, but for rounding
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, progress=True):
         """Graphs G ~ P(G|D), (n, d, d)."""
+        check_count("n", n)
+        check_rng(rng)
         d, draw = len(self.scores), lambda logs: rng.choice(len(logs), p=np.exp(logs - logsumexp(logs)))
         graphs, sets = np.zeros((n, d, d), bool), np.arange(2**d)
-        for graph in graphs:
+        for graph in shown(graphs, progress):
             s = 2**d - 1
             while s:
                 inside = members(s, d)
@@ -196,14 +201,14 @@ class DAGPosterior:
                 graph[members(parents, d), i] = True
         return graphs
 
-    def uniform_edges(self, n, rng):
+    def uniform_edges(self, n, rng, progress=True):
         """P(u → i | D) under the uniform prior, from n samples of weight 1/e(G): (edges (d, d), effective number of samples)."""
-        graphs = self.sample(n, rng)
-        weights = np.array([1 / linear_extensions(g) for g in graphs])
+        graphs = self.sample(n, rng, progress)
+        weights = np.array([1 / linear_extensions(g) for g in shown(graphs, progress and "orders")])
         return np.einsum("g,gui->ui", weights / weights.sum(), graphs), weights.sum() ** 2 / (weights**2).sum()  # (11)
 
     @classmethod
-    def fit(cls, x, interventions=None, *, levels=None, max_parents=3, ess=1.0):
+    def fit(cls, x, interventions=None, *, levels=None, max_parents=3, ess=1.0, progress="sums"):
         """The posterior given rows x (n, d) of integers below `levels`; interventions (n, d) is true where a value was set.
 
         ess: the Dirichlet priors' equivalent sample size a. Raises ValueError or TypeError for other data.
@@ -217,14 +222,15 @@ class DAGPosterior:
         if x.min() < 0 or x.max() >= levels:
             raise ValueError(f"x has values from {x.min()} to {x.max()}; expected 0 … levels − 1 = {levels - 1}")
         interventions = np.zeros(x.shape, bool) if interventions is None else to_host(interventions)
-        if interventions.shape != x.shape or interventions.dtype != bool:
-            raise ValueError(f"interventions is {interventions.dtype} of shape {interventions.shape}; expected booleans {x.shape}")
-        if not ess > 0 or max_parents < 0:
-            raise ValueError(f"ess is {ess} and max_parents {max_parents}; expected ess > 0 and max_parents ≥ 0")
+        if not is_array(interventions) or interventions.shape != x.shape or interventions.dtype != bool:
+            what = f"{interventions.dtype} of shape {interventions.shape}" if is_array(interventions) else type(interventions).__name__
+            raise ValueError(f"interventions is {what}; expected booleans {x.shape}")
+        if not 0 < ess < math.inf or not hasattr(max_parents, "__index__") or max_parents < 0:
+            raise ValueError(f"ess is {ess} and max_parents {max_parents}; expected a finite ess > 0 and a whole max_parents ≥ 0")
         d = x.shape[1]
-        scores = family_scores(x, levels, interventions, min(max_parents, d - 1), ess)
+        scores = family_scores(x, levels, interventions, min(max_parents, d - 1), ess, progress)
         alpha = over_subsets(scores, d)  # (4)
-        before, behind = before_and_behind(alpha)
+        before, behind = before_and_behind(alpha, progress)
         sets, families = np.arange(2**d), np.zeros_like(scores)
         for i in range(d):
             around = np.where(sets >> i & 1, -np.inf, before + behind[sets | 1 << i])

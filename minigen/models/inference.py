@@ -32,6 +32,7 @@ A chain's T states are worth fewer independent ones. With autocorrelations ρ_t,
     ESS = T / (1 + 2 Σ_{t>0} ρ_t)                                                                        (10)
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +42,8 @@ from minigen.autograd import value_and_grad
 from minigen.backend import like, normal, uniform
 from minigen.checks import check_count, check_rng
 from minigen.functions import logsumexp, softmax
-from minigen.tree import is_leaf
+from minigen.progress import shown
+from minigen.tree import is_array, is_leaf
 
 LOG_2PI = 1.8378770664093453
 
@@ -56,14 +58,16 @@ class Chains:
     evaluations: int
 
 
-def run_chains(transition, x, steps, cost, rng):
-    """Chains from x (c, D); transition(x) gives (new x, accepted (c,))."""
+def run_chains(transition, x, step, steps, cost, rng, progress):
+    """Chains from x (c, D), `steps` of length `step`; transition(x) gives (new x, accepted (c,))."""
     check_rng(rng)
     check_count("steps", steps)
+    if not 0 < step < math.inf:
+        raise ValueError(f"step is {step}; expected a finite length > 0")
     if not is_leaf(x) or x.ndim != 2 or not bool(np.all(np.isfinite(x))):
         raise ValueError(f"x is {getattr(x, 'dtype', type(x).__name__)}; expected a start of finite floats (chains, D)")
     states, accepted = [], 0
-    for _ in range(steps):
+    for _ in shown(range(steps), progress):
         x, taken = transition(x)
         states.append(x)
         accepted = accepted + np.mean(taken * 1.0)
@@ -76,14 +80,14 @@ def accept(new, old, log_ratio, rng):
     return np.where(taken[:, None], new, old), taken
 
 
-def metropolis(log_density, x, step, steps, rng):
+def metropolis(log_density, x, step, steps, rng, progress="chain"):
     """Random-walk Metropolis from x (c, D); one evaluation a step (the old state's is kept by any sensible code, and so not counted)."""
 
     def transition(x):
         new = x + step * normal(rng, x.shape, x)
         return accept(new, x, log_density(new) - log_density(x), rng)  # (7)
 
-    return run_chains(transition, x, steps, 1, rng)
+    return run_chains(transition, x, step, steps, 1, rng, progress)
 
 
 def leapfrog(log_density, x, momentum, step, leaps):
@@ -98,7 +102,7 @@ def leapfrog(log_density, x, momentum, step, leaps):
     return x, momentum
 
 
-def hmc(log_density, x, step, leaps, steps, rng):
+def hmc(log_density, x, step, leaps, steps, rng, progress="chain"):
     """Hamiltonian Monte Carlo from x (c, D), `leaps` leapfrog steps a proposal: as many evaluations of density and gradient."""
     check_count("leaps", leaps)
 
@@ -108,17 +112,22 @@ def hmc(log_density, x, step, leaps, steps, rng):
         energy = lambda x, p: 0.5 * np.sum(p * p, axis=1) - log_density(x)
         return accept(new, x, energy(x, momentum) - energy(new, after), rng)  # (9)
 
-    return run_chains(transition, x, steps, leaps, rng)
+    return run_chains(transition, x, step, steps, leaps, rng, progress)
 
 
 def effective_sample_size(values):
-    """ESS of values (T, c) of c chains, summed over them; autocovariances are about the mean of all chains, so that stuck ones count."""
+    """ESS of values (T, c) of c chains, summed over them; autocovariances are about the mean of all chains, so that stuck ones count.
+
+    Chains that never moved are worth one draw each.
+    """
     length = values.shape[0]
     if values.ndim != 2 or length < 4:
         raise ValueError(f"values has shape {values.shape}; expected (T, chains) with T ≥ 4")
     centred = values - np.mean(values)
     spectrum = np.abs(np.fft.rfft(centred, 2 * length, axis=0)) ** 2
     covariance = np.mean(np.fft.irfft(spectrum, axis=0)[:length], axis=1) / length
+    if float(covariance[0]) == 0:
+        return float(values.shape[1])
     rho = covariance / covariance[0]
     pairs = rho[: length // 2 * 2].reshape(-1, 2).sum(axis=1)
     positive = np.cumprod(pairs > 0)
@@ -156,10 +165,11 @@ class MixtureMeans:
         """Check what is given."""
         if not is_leaf(self.x) or self.x.ndim != 1 or not self.x.shape[0] or not bool(np.all(np.isfinite(self.x))):
             raise ValueError("x is not a non-empty array of finite floats (n,)")
-        if self.weights.ndim != 1 or not bool(np.all(self.weights > 0)) or abs(float(np.sum(self.weights)) - 1) > 1e-5:
+        given = is_leaf(self.weights) and self.weights.ndim == 1
+        if not given or not bool(np.all(self.weights > 0)) or abs(float(np.sum(self.weights)) - 1) > 1e-5:
             raise ValueError(f"weights is {self.weights}; expected positive numbers (K,) of sum 1")
-        if not (self.noise > 0 and self.spread > 0):
-            raise ValueError(f"noise is {self.noise} and spread {self.spread}; expected both > 0")
+        if not (0 < self.noise < math.inf and 0 < self.spread < math.inf):
+            raise ValueError(f"noise is {self.noise} and spread {self.spread}; expected both finite and > 0")
 
     def log_joint(self, mu):
         """log p(x, μ) at each row of mu (c, K): (c,) nats."""
@@ -172,6 +182,9 @@ class MixtureMeans:
         """(middles (size,), log p(μ|x) (size, size) at [μ₁, μ₂], log p(x)): size² evaluations, K = 2."""
         if self.weights.shape[0] != 2:
             raise ValueError(f"weights has K = {self.weights.shape[0]}; expected 2 for a grid")
+        check_count("size", size)
+        if not low < high:
+            raise ValueError(f"low is {low} and high {high}; expected low < high")
         h = (high - low) / size
         middles = low + h * (np.arange(size) + 0.5)
         rows = [np.stack([np.full(size, m), middles], axis=1) for m in middles]
@@ -196,8 +209,10 @@ class MixtureMeans:
 
     def mean_field(self, means, iterations=500, tol=1e-10):
         """Coordinate ascent from means (K,), until a round gains less than tol nats. Where it starts decides which mode it finds."""
-        if means.shape != self.weights.shape:
-            raise ValueError(f"means has shape {means.shape}; expected {self.weights.shape}")
+        if not is_leaf(means) or means.shape != self.weights.shape or not bool(np.all(np.isfinite(means))):
+            what = f"{means.dtype} of shape {means.shape}" if is_array(means) else type(means).__name__
+            raise ValueError(f"means is {what}; expected finite floats of shape {self.weights.shape}")
+        check_count("iterations", iterations)
         r, history = self.memberships(means, 0 * means), []
         for _ in range(iterations):
             variances = 1 / (1 / self.spread**2 + np.sum(r, axis=0) / self.noise**2)  # (4)
