@@ -11,6 +11,7 @@ from minigen.distributions import (
     Bernoulli,
     Beta,
     Categorical,
+    Dirichlet,
     DiscretizedLogistic,
     Exponential,
     Gamma,
@@ -116,6 +117,10 @@ def test_kl_of_vectors():
     batch = MultivariateNormal(np.stack([p.mean, q.mean]), np.stack([p.cov, q.cov]))
     np.testing.assert_allclose(kl_divergence(batch, q), [kl_divergence(p, q), 0], atol=1e-12)
     np.testing.assert_allclose(kl_divergence(q, batch), [kl_divergence(q, p), 0], atol=1e-12)
+    one, other = Dirichlet(A(1.5, 1.0, 2.0)), Dirichlet(A(0.7, 3.0, 1.2))
+    batch = Dirichlet(np.stack([one.alpha, other.alpha]))
+    np.testing.assert_allclose(kl_divergence(batch, other), [kl_divergence(one, other), 0], atol=1e-12)
+    np.testing.assert_allclose(cross_entropy(other, batch), [cross_entropy(other, one), other.entropy()])
     a, b = Normal(A([1.0, 2.0], [3.0, 4.0]), A(0.5, 2.0)), Normal(A(0.0, 1.0), 1.5)
     np.testing.assert_allclose(kl_divergence(Independent(a), Independent(b)), kl_divergence(a, b).sum(-1))
     diagonal = lambda d: MultivariateNormal(d.mean, np.diag(np.broadcast_to(d.std, 2) ** 2))

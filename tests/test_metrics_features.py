@@ -50,6 +50,13 @@ def test_features_are_the_same_for_the_same_generator():
     assert not np.array_equal(trained()(x), trained(seed=1)(x))
 
 
+def test_noise_on_the_training_images_drowns_what_is_weaker():
+    y = np.arange(200) % 8
+    x = np.eye(8)[y]
+    shares = [np.mean(train_features(x, y, np.random.default_rng(0), steps=60, noise=noise).predict(x) == y) for noise in (0.1, 1e6)]
+    assert shares[0] == 1 and shares[1] < 1
+
+
 def test_features_tell_images_of_other_classes_apart():
     model, (x, y) = trained(), images(400, seed=2)
     same = frechet_distance(model(x[:200]), model(x[200:]))

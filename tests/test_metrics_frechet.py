@@ -211,7 +211,8 @@ def test_invariance(shape):
     assert frechet_distance(y, x) == pytest.approx(want, rel=1e-9)
     assert frechet_distance(x @ q + shift, y @ q + shift) == pytest.approx(want, rel=1e-9)
     assert frechet_distance(rng.permutation(x), rng.permutation(y)) == pytest.approx(want, rel=1e-9)
-    assert frechet_distance(100 * x, 100 * y) == pytest.approx(1e4 * want, rel=1e-9)
+    for scale in (100, 2.0**40, 2.0**-40):  # squares of the last two would not all be numbers in single precision
+        assert frechet_distance(scale * x, scale * y) == pytest.approx(scale**2 * want, rel=1e-9)
 
 
 @pytest.mark.verifies("frechet.9")
