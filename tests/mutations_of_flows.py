@@ -17,7 +17,7 @@ FLOWS = {
         ("(k.astype(u.dtype) + u) / levels", "(k.astype(u.dtype) + u) / (levels - 1)"),
         ("- math.log(u.shape[0]) - self", "- self"),
         ("logdet - np.sum(np.log(self.std))  # (3)", "logdet + np.sum(np.log(self.std))"),
-        ("for layer in self.layers[::-1]:", "for layer in self.layers:"),
+        ("in shown(self.layers[::-1], progress)", "in shown(self.layers, progress)"),
     ]),
     "models/realnvp.py": ("tests/test_realnvp.py tests/test_flow.py", [
         ("x * np.exp(s) + t, np.sum(s, axis=1)", "x * np.exp(s) + t, -np.sum(s, axis=1)"),

@@ -6,6 +6,7 @@ import pytest
 from minigen.distributions import Independent, Normal
 from minigen.models import (
     CRF,
+    DDPM,
     EBM,
     HMM,
     MADE,
@@ -21,9 +22,12 @@ from minigen.models import (
     PixelRNN,
     RealNVP,
     RNNLanguageModel,
+    ScoreSDE,
     TransformerLM,
 )
+from minigen.models.noising import cosine_betas, cosine_from, linear_betas
 from minigen.models.score_matching import fit_score
+from minigen.models.score_sde import VE, VP
 
 RNG = lambda: np.random.default_rng(0)
 X = RNG().random((16, 2))
@@ -178,3 +182,66 @@ def test_energies():
     for eta in (0.0, -1.0, np.nan, np.inf):
         refuses(lambda eta=eta: EBM.fit(X, hidden=(4,), eta=eta, **BRIEF), "eta is")
         refuses(lambda eta=eta: ebm.sample(2, RNG(), eta=eta), "eta is")
+
+
+# ---- Diffusion ----
+SMALL = {"width": 4, "blocks": 1}
+
+
+@pytest.mark.parametrize("cls", [DDPM, ScoreSDE])
+def test_diffusions(cls):
+    model = cls.fit(X, **SMALL, **BRIEF)
+    calls = [lambda x: cls.fit(x, **SMALL, **BRIEF)]
+    calls += [lambda x: model.elbo(x, RNG()), lambda x: model.q_sample(x, 3, x)] if cls is DDPM else [model.log_prob, model.score]
+    for bad, words in ((X.tolist(), "is list"), (X.ravel(), "has shape"), (spoiled(X), "has NaN"), (X > 0, "is bool")):
+        for call in calls:
+            refuses(lambda call=call, bad=bad: call(bad), f"x {words}")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (np.array([0.1, 1.2]), "schedule, goes from 0.1 to 1.2"),
+        (np.array([0.0, 0.2]), "schedule, goes from 0 to 0.2"),
+        (np.array([0.1, np.nan]), "schedule, goes from nan"),
+        ([0.1, 0.2], "schedule, is list"),
+        (None, "schedule, is NoneType"),
+        (np.array([0.1, 0.2], np.float32), "schedule, is float32"),
+        (np.array([[0.1, 0.2]]), r"schedule, is float64 of shape \(1, 2\)"),
+        ("sine", "schedule is 'sine'"),
+    ],
+)
+def test_schedules_outside_of_0_to_1(schedule, words):
+    refuses(lambda: DDPM.fit(X, schedule=schedule, **SMALL, **BRIEF), words)
+
+
+@pytest.mark.parametrize(
+    "sde",
+    [
+        *(lambda kw=kw: VP(**kw) for kw in ({"beta0": -1.0}, {"beta1": -20.0}, {"beta1": np.nan}, {"start": 0.0}, {"start": 1.0})),
+        *(lambda kw=kw: VE(**kw) for kw in ({"sigma0": 0.0}, {"sigma0": 99.0}, {"sigma1": np.inf}, {"start": -0.1}, {"start": 1.0})),
+    ],
+)
+def test_processes_outside_of_their_range(sde):
+    refuses(sde, r"V[PE]\(.*expected 0 . (beta|sigma)0 < (beta|sigma)1 < ∞ and start in")
+
+
+def test_numbers_of_diffusions():
+    ddpm, sde = DDPM.fit(X, timesteps=20, y=np.arange(16) % 2, **SMALL, **BRIEF), ScoreSDE.fit(X, **SMALL, **BRIEF)
+    refuses(lambda: ScoreSDE.fit(X, sde=None, **SMALL, **BRIEF), "sde is None")
+    for t in (-1, 21, 2.5):
+        refuses(lambda t=t: ddpm.q_sample(X, t, X), f"t is {t}")
+    refuses(lambda: ddpm.q_sample(X, 2, X[:3]), "eps has shape")
+    refuses(lambda: ddpm.sample(2, RNG(), y=np.zeros(2, int), guidance=np.nan), "guidance is nan")
+    for t in (-0.1, 1.1, np.nan):
+        refuses(lambda t=t: sde.score(X, t), f"t is {t}")
+    for steps in (0, 2.5):
+        refuses(lambda steps=steps: linear_betas(steps), "steps is")
+        refuses(lambda steps=steps: cosine_betas(steps), "steps is")
+    for sigma in (-1.0, 1.0, np.nan):
+        refuses(lambda sigma=sigma: cosine_from(sigma, 20), "sigma is")
+
+
+def test_no_step_of_training_is_the_network_that_began():
+    assert DDPM.fit(X, **SMALL, **{**BRIEF, "steps": 0}).sample(2, RNG(), steps=2).shape == (2, 2)
+    refuses(lambda: DDPM.fit(X, **SMALL, **{**BRIEF, "steps": -1}), "steps is -1")

@@ -16,16 +16,19 @@ from minigen.models import (
     GAN,
     HMM,
     MADE,
+    MAF,
     RBM,
     VQVAE,
     VQVAE2,
     WGAN,
     ConditionalGAN,
+    ContinuousFlow,
     DAGPosterior,
     MixtureMeans,
     PixelCNN,
     PixelRNN,
     RNNLanguageModel,
+    ScoreSDE,
     TransformerLM,
 )
 from minigen.models.inference import hmc, metropolis
@@ -53,6 +56,9 @@ FITS = {
     "MADE": lambda **t: MADE.fit(K, 2, hidden=(8,), batch_size=8, optimizer=ADAM, **t),
     "PixelCNN": lambda **t: PixelCNN.fit(IMAGES, 2, width=4, layers=1, batch_size=8, optimizer=ADAM, **t),
     "PixelRNN": lambda **t: PixelRNN.fit(IMAGES, 2, hidden=4, features=4, batch_size=8, optimizer=ADAM, **t),
+    "MAF": lambda **t: MAF.fit(X, layers=3, hidden=(4,), batch_size=8, optimizer=ADAM, **t),
+    "continuous flow": lambda **t: ContinuousFlow.fit(X, width=4, blocks=1, ode_steps=2, batch_size=8, optimizer=ADAM, **t),
+    "score SDE": lambda **t: ScoreSDE.fit(X, width=4, blocks=1, batch_size=8, optimizer=ADAM, ema=EMA(0.5), **t),
     "DDPM": lambda **t: DDPM.fit(X, timesteps=30, width=8, blocks=1, batch_size=8, optimizer=ADAM, ema=EMA(0.5), **t),
 }
 
@@ -107,6 +113,17 @@ def test_chains_for_a_posterior_show_their_steps(bars):
     assert bars == [("chain", 4), ("HMC", 5)]
 
 
+def test_densities_by_an_equation_and_bounds_show_their_steps(bars):
+    FITS["score SDE"](rng=np.random.default_rng(0), steps=1, progress=False).log_prob(X[:2])
+    FITS["continuous flow"](rng=np.random.default_rng(0), steps=1, progress=False).log_prob(X[:2])
+    assert {name for name, _ in bars} == {"ODE"} and [n for _, n in bars][:2] == [16, 32] and bars[-1][1] in (4, 8, 16)
+    del bars[:]
+    model = FITS["DDPM"](rng=np.random.default_rng(0), steps=1, progress=False)
+    model.elbo(X, np.random.default_rng(0))
+    model.elbo(X, np.random.default_rng(0), progress=False)
+    assert bars == [("bound", 30)]
+
+
 def test_graphs_show_their_sums_and_draws(bars):
     posterior = DAGPosterior.fit(K)
     posterior.uniform_edges(5, np.random.default_rng(0))
@@ -125,6 +142,11 @@ def test_graphs_show_their_sums_and_draws(bars):
         ("MADE", {}, 4),
         ("PixelCNN", {}, 4),
         ("PixelRNN", {}, 4),
+        ("MAF", {}, 3),
+        ("continuous flow", {}, 8),
+        ("score SDE", {}, 32),
+        ("score SDE", {"solver": "ode", "steps": 3}, 3),
+        ("score SDE", {"solver": "pc", "steps": 4}, 4),
         ("DDPM", {}, 30),
         ("DDPM", {"sampler": "ddim", "steps": 5}, 5),
     ],

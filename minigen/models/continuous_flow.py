@@ -38,6 +38,7 @@ from minigen.backend import like, normal
 from minigen.checks import check_columns, check_count, check_data, check_rng
 from minigen.models.flow import Flow, check_event, event_and_dtype, log_normal
 from minigen.nn import TimedMLP
+from minigen.progress import shown
 
 FEW = 4  # up to so many dimensions the exact trace is used in training, too
 
@@ -51,11 +52,11 @@ def trace(v, x, eps=None):
     return y, sum(pull(unit(i))[:, i] for i in range(x.shape[1]))  # (3)
 
 
-def runge_kutta(f, y, t0, t1, steps):
+def runge_kutta(f, y, t0, t1, steps, progress=False):
     """y(t₁) of dy/dt = f(y, t) from the tuple of arrays y at t₀; f gives a tuple, too. t₁ may lie before t₀."""
     h = (t1 - t0) / steps
     move = lambda y, k, h: tuple(a + h * b for a, b in zip(y, k, strict=True))
-    for i in range(steps):
+    for i in shown(range(steps), progress):
         t = t0 + i * h
         k1 = f(y, t)  # (5)
         k2 = f(move(y, k1, h / 2), t + h / 2)  # (5)
@@ -65,7 +66,7 @@ def runge_kutta(f, y, t0, t1, steps):
     return y
 
 
-def transport(v, x, t0, t1, steps, eps=None):
+def transport(v, x, t0, t1, steps, eps=None, progress=False):
     """(x(t₁), ∫ tr ∂v/∂x dt (n,), |∫ ‖v‖² dt| (n,)) for the velocity v(x, t) with t (n,), from x (n, D) at t₀, in so many steps.
 
     The second is the log-determinant of x(t₀) ↦ x(t₁).
@@ -77,18 +78,18 @@ def transport(v, x, t0, t1, steps, eps=None):
         return velocity, divergence, np.sum(velocity**2, axis=1)  # (1) (2)
 
     zero = np.zeros_like(x, shape=x.shape[:1])
-    x, logdet, energy = runge_kutta(slopes, (x, zero, zero), t0, t1, steps)
+    x, logdet, energy = runge_kutta(slopes, (x, zero, zero), t0, t1, steps, progress)
     return x, logdet, abs(energy)
 
 
-def transport_closely(v, x, t0, t1, steps=8, scale=1.0, tolerance=1e-3, limit=1024):
+def transport_closely(v, x, t0, t1, steps=8, scale=1.0, tolerance=1e-3, limit=1024, progress="ODE"):
     """(x(t₁), log-determinant (n,)) with the steps doubled until each log-density that ends in N(0, scale² I) is known to the tolerance.
 
     At the limit of steps it says on stderr how well they are known.
     """
     before = None
     while True:
-        y, logdet, _ = transport(v, x, t0, t1, steps)
+        y, logdet, _ = transport(v, x, t0, t1, steps, progress=progress)
         value = logdet - 0.5 * np.sum(y**2, axis=1) / scale**2
         # Of an error in h⁴, doubling the steps leaves a sixteenth: it is a fifteenth of the change (5).
         error = math.inf if before is None else float(np.max(np.abs(value - before))) / 15
@@ -134,13 +135,13 @@ class ContinuousFlow(Flow):
         d = check_event(event, "in one dimension a spline does")
         return cls.of([ODE(TimedMLP.init(rng, d, d, width, blocks, dtype=dtype), ode_steps)], event, dtype)
 
-    def decode(self, z):
+    def decode(self, z, progress=True):
         """The data (n, *event) of codes: no trace is needed."""
         check_data(z, name="z")
         check_columns(z, self.mean.shape[0], "z")
         layer = self.layers[0]
         velocity = lambda y, t: (layer.network(y[0], np.full_like(y[0], t, shape=y[0].shape[:1])),)
-        (y,) = runge_kutta(velocity, (z,), 0.0, 1.0, 4 * layer.steps)  # (1)
+        (y,) = runge_kutta(velocity, (z,), 0.0, 1.0, 4 * layer.steps, progress)  # (1)
         x, _ = self.from_line(y)
         return np.reshape(x, (x.shape[0], *self.event))
 

@@ -49,7 +49,7 @@ from minigen.nn import TimedMLP
 from minigen.optim import EMA, Adam, cosine
 from minigen.progress import shown
 from minigen.train import minimise
-from minigen.tree import map_nodes
+from minigen.tree import is_leaf, map_nodes
 
 SAMPLERS, VARIANCES = ("ddpm", "ddim"), ("posterior", "forward")
 LOG_2PI = 1.8378770664093453
@@ -103,8 +103,11 @@ class DDPM:
         check_choice("prediction", self.prediction, PREDICTIONS)
         check_choice("variance", self.variance, VARIANCES)
         betas = to_host(self.betas)
-        if betas.ndim != 1 or betas.dtype != np.float64 or not len(betas) or not np.all((betas > 0) & (betas < 1)):
-            raise ValueError(f"betas are {betas.dtype} of shape {betas.shape}; expected float64 (T,), each between 0 and 1")
+        if not is_leaf(betas) or betas.ndim != 1 or betas.dtype != np.float64 or not len(betas):
+            what = f"{betas.dtype} of shape {betas.shape}" if is_leaf(betas) else type(betas).__name__
+            raise ValueError(f"betas, the schedule, is {what}; expected float64 (T,), or its name in fit")
+        if not np.all((betas > 0) & (betas < 1)):
+            raise ValueError(f"betas, the schedule, goes from {betas.min():.3g} to {betas.max():.3g}; expected numbers between 0 and 1")
 
     # ---- Data and noise ----
     def flat(self, x):
@@ -128,8 +131,14 @@ class DDPM:
 
     def q_sample(self, x, t, eps):
         """x with the noise of t steps, in the units of data: x and eps (n, *event), t = 0 … T."""
+        if not hasattr(t, "__index__") or not 0 <= t <= self.betas.shape[0]:
+            raise ValueError(f"t is {t}; expected a whole number 0 … T = {self.betas.shape[0]}")
+        x0 = self.flat(x)
+        check_data(eps, rank=None, name="eps")
+        if eps.shape != x.shape:
+            raise ValueError(f"eps has shape {eps.shape}; expected that of x, {x.shape}")
         a, sigma = (float(s[t]) for s in self.scales())
-        return self.unflat(noised(self.flat(x), np.reshape(eps, (x.shape[0], -1)), a, sigma))
+        return self.unflat(noised(x0, np.reshape(eps, (x.shape[0], -1)), a, sigma))
 
     # ---- The network and its loss ----
     def denoise(self, x_t, t, y=None, guidance=0.0):
@@ -150,7 +159,7 @@ class DDPM:
         return np.mean((out - target(self.prediction, x0, eps, a, sigma)) ** 2, axis=1)  # (1)
 
     # ---- The bound ----
-    def elbo_terms(self, x, eps, y=None):
+    def elbo_terms(self, x, eps, y=None, progress="bound"):
         """L_0 … L_T, (T + 1, n) nats, from one noise a step: eps (T, n, D), or a generator that draws it.
 
         L_0 of real data is in their own units. Its estimate has no bias: so the mean over draws is the bound.
@@ -161,7 +170,7 @@ class DDPM:
         if not draws and eps.shape != (steps, *x0.shape):
             raise ValueError(f"eps has shape {eps.shape}; expected {(steps, *x0.shape)}, or a generator")
         terms = []
-        for t in range(1, steps + 1):
+        for t in shown(range(1, steps + 1), progress):
             noise = normal(eps, x0.shape, x0) if draws else eps[t - 1]
             x_t = noised(x0, noise, float(a[t]), float(sigma[t]))
             guess, _ = self.denoise(x_t, t, y)
@@ -179,9 +188,9 @@ class DDPM:
             return log_cells(x0, guess, first, self.levels)
         return log_normal(x0, guess, first) - np.sum(np.log(self.scale))
 
-    def elbo(self, x, eps, y=None):
+    def elbo(self, x, eps, y=None, progress="bound"):
         """The bound on log p(x), or on log p(x|y), (n,) nats; arguments as those of `elbo_terms`."""
-        return -np.sum(self.elbo_terms(x, eps, y), axis=0)  # (3)
+        return -np.sum(self.elbo_terms(x, eps, y, progress), axis=0)  # (3)
 
     # ---- Sampling ----
     def check_labels(self, y, n, guidance=0.0):
@@ -190,6 +199,8 @@ class DDPM:
             raise ValueError("y is given, but the model was fitted without labels; expected None")
         if y is not None:
             check_labels(y, n, self.classes)
+        if not math.isfinite(guidance):
+            raise ValueError(f"guidance is {guidance}; expected a finite number")
         if guidance and y is None:
             raise ValueError(f"guidance is {guidance} without labels; expected labels y, or guidance 0")
 
@@ -284,4 +295,5 @@ class DDPM:
             return model.loss(x0, t, normal(rng, x0.shape, x0), y)
 
         data, optimizer = {"x0": model.flat(x), "y": y}, optimizer or Adam(cosine(2e-3, steps))
-        return minimise(loss, model, data, rng=rng, steps=steps, optimizer=optimizer, ema=ema or EMA(max(0, 1 - 10 / steps)), **training)[0]
+        ema = ema or EMA(max(0, 1 - 10 / max(steps, 1)))
+        return minimise(loss, model, data, rng=rng, steps=steps, optimizer=optimizer, ema=ema, **training)[0]

@@ -33,6 +33,7 @@ from minigen.checks import check_columns, check_count, check_data, check_rng
 from minigen.functions import logsumexp, sigmoid
 from minigen.models.levels import check_levels
 from minigen.optim import Adam
+from minigen.progress import shown
 from minigen.train import minimise
 from minigen.tree import is_array, leaves, map_nodes
 
@@ -104,11 +105,11 @@ class Flow:
             logdet = logdet + step  # (2)
         return h, logdet
 
-    def inverse(self, z):
+    def inverse(self, z, progress=True):
         """(x = f⁻¹(z) (n, *event), log |det ∂f⁻¹/∂z| (n,))."""
         check_columns(z, self.mean.shape[0], "z")
         logdet = 0.0
-        for layer in self.layers[::-1]:
+        for layer in shown(self.layers[::-1], progress):
             z, step = layer.inverse(z)
             logdet = logdet + step
         x, step = self.from_line(z)
@@ -140,16 +141,16 @@ class Flow:
         """f(x), (n, D)."""
         return self.forward(self.checked(x))[0]
 
-    def decode(self, z):
+    def decode(self, z, progress=True):
         """f⁻¹(z), (n, *event)."""
         check_data(z, name="z")
-        return self.inverse(z)[0]
+        return self.inverse(z, progress)[0]
 
-    def sample(self, n, rng):
+    def sample(self, n, rng, progress=True):
         """f⁻¹(z), z ~ N(0, I), (n, *event); of data in [0, 1] without what lies beyond by α."""
         check_count("n", n)
         check_rng(rng)
-        x = self.decode(normal(rng, (n, self.mean.shape[0]), leaves(self.layers)[0]))
+        x = self.decode(normal(rng, (n, self.mean.shape[0]), leaves(self.layers)[0]), progress)
         return x if self.alpha is None else np.clip(x, 0, 1)
 
     def trained(

@@ -22,6 +22,8 @@ which the others follow:
 
 import numpy as np
 
+from minigen.checks import check_count
+
 PREDICTIONS = ("eps", "x0", "v")
 
 
@@ -32,6 +34,7 @@ def linear_betas(steps):
     >>> linear_betas(1000)[[0, -1]]
     array([0.0001, 0.02  ])
     """
+    check_count("steps", steps)
     return np.linspace(1e-4, 0.02, steps) * (1000 / steps)  # (3)
 
 
@@ -41,6 +44,7 @@ def cosine_betas(steps):
     >>> cosine_betas(4).round(3)
     array([0.153, 0.417, 0.708, 0.999])
     """
+    check_count("steps", steps)
     f = np.cos(0.5 * np.pi * (np.arange(steps + 1) / steps + 0.008) / 1.008) ** 2
     return np.minimum(1 - f[1:] / f[:-1], 0.999)  # (4)
 
@@ -53,6 +57,8 @@ def cosine_from(sigma, steps):
     >>> len(cosine_from(0.05, 100)), bool(cosine_from(0.05, 100)[0] >= 0.05**2)
     (98, True)
     """
+    if not 0 <= sigma < 1:
+        raise ValueError(f"sigma is {sigma}; expected a number in [0, 1)")
     left = np.cumprod(1 - cosine_betas(steps))
     left = left[1 - left >= sigma**2]
     return 1 - left / np.concatenate([[1.0], left[:-1]])

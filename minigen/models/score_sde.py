@@ -67,6 +67,10 @@ class VP:
     beta1: float = 20.0
     start: float = 1e-3  # t₀
 
+    def __post_init__(self):
+        if not (0 <= self.beta0 < self.beta1 < math.inf and 0 < self.start < 1):
+            raise ValueError(f"{self}: expected 0 ≤ beta0 < beta1 < ∞ and start in (0, 1)")
+
     def beta(self, t):
         """β(t)."""
         return self.beta0 + (self.beta1 - self.beta0) * t  # (1)
@@ -104,6 +108,10 @@ class VE:
     sigma0: float = 0.01
     sigma1: float = 50.0
     start: float = 0.0  # t₀
+
+    def __post_init__(self):
+        if not (0 < self.sigma0 < self.sigma1 < math.inf and 0 <= self.start < 1):
+            raise ValueError(f"{self}: expected 0 < sigma0 < sigma1 < ∞ and start in [0, 1)")
 
     def a(self, t):
         """a(t) = 1."""
@@ -177,6 +185,8 @@ class ScoreSDE:
     def score(self, x, t=None):
         """∇ₓ log p_t(x), shaped as x (n, *event), in the units of data; t is a number, t₀ where it is not given."""
         y = self.flat(x)
+        if t is not None and not self.sde.start <= t <= 1:
+            raise ValueError(f"t is {t}; expected a number from t₀ = {self.sde.start} to 1")
         s = self.score_at(y, np.full_like(y, self.sde.start if t is None else t, shape=y.shape[:1]))
         return np.reshape(s / self.std, x.shape)
 
@@ -200,10 +210,10 @@ class ScoreSDE:
         """ρ(1)."""
         return math.sqrt(self.sde.a(1.0) ** 2 + self.sde.sigma(1.0) ** 2)
 
-    def log_prob(self, x):
+    def log_prob(self, x, progress="ODE"):
         """log p(x) of the ODE, (n,) nats, known to 10⁻³; it costs D pullbacks an evaluation."""
         rho = self.prior_std()
-        z, logdet = transport_closely(self.in_root, self.flat(x), math.sqrt(self.sde.start), 1.0, 16, rho)
+        z, logdet = transport_closely(self.in_root, self.flat(x), math.sqrt(self.sde.start), 1.0, 16, rho, progress=progress)
         return log_normal(z / rho) - z.shape[1] * math.log(rho) + logdet - np.sum(np.log(self.std))  # (7)
 
     # ---- Samplers ----
@@ -242,9 +252,8 @@ class ScoreSDE:
         sde = self.sde
         x = self.prior_std() * normal(rng, (n, self.mean.shape[0]), self.mean)
         if solver == "ode":
-            (x,) = runge_kutta(
-                lambda y, u: (self.in_root(y[0], np.full_like(x, u, shape=(n,))),), (x,), 1.0, math.sqrt(sde.start), steps
-            )  # fmt: skip
+            slope = lambda y, u: (self.in_root(y[0], np.full_like(x, u, shape=(n,))),)
+            (x,) = runge_kutta(slope, (x,), 1.0, math.sqrt(sde.start), steps, progress)
         elif solver == "heun":
             low, high = (float(sde.sigma(t) / sde.a(t)) ** (1 / 7) for t in (sde.start, 1.0))
             levels = [*((high + i / max(steps - 1, 1) * (low - high)) ** 7 for i in range(steps)), 0.0]  # (10)
@@ -268,7 +277,7 @@ class ScoreSDE:
         """
         check_data(x, least=2, rank=None)
         check_rng(rng)
-        if isinstance(sde, str):
+        if not isinstance(sde, (VP, VE)):
             check_choice("sde", sde, tuple(SDES))
             sde = SDES[sde]
         rows = np.reshape(x, (x.shape[0], -1))
