@@ -67,12 +67,12 @@ def neighbour(x, y, rng):
 def scores(w, x, y, rng):
     """Every metric of samples x (n, D) with labels y (n,) in the world w: {name: larger is worse}."""
     test = w.test[rng.choice(len(w.test), min(len(w.test), len(x)), replace=False)]  # as many as samples
-    half, few = len(test) // 2, min(len(test), 100)
+    half, few, steps = len(test) // 2, min(len(test), 100), min(w.n // 3, 100)
     pr, dc = precision_recall(w.test, x), density_coverage(w.test, x)
     prd = f_scores(prd_curve(test, x[: len(test)], rng, runs=1, angles=101))
     of_modes = mode_scores(w.coordinates(x), w.centres, w.width, radius=2 * w.centres.shape[1] ** 0.5)
     tested = mmd_test(w.test, x, rng, permutations=99)
-    kernel = deep_kernel(test[:half], x[:half], rng, hidden=(8,), steps=20)
+    kernel = deep_kernel(test[:half], x[:half], rng, hidden=(8,), steps=steps // 5)
     return {
         "Fréchet distance": frechet_distance(w.test, x),
         "Fréchet distance, n → ∞": frechet_distance_infinity(w.test, x, rng, points=5).mean,
@@ -94,7 +94,7 @@ def scores(w, x, y, rng):
         "− Inception score": -inception_score(w.probabilities(x), splits=1).mean,
         "− Vendi score": -vendi_score(x, w.kernel),
         "MMD test": (tested.statistic - np.mean(tested.null)) / np.std(tested.null),
-        "classifier test": classifier_two_sample_test(w.test, x, rng, hidden=(32,), steps=100, permutations=1).statistic,
+        "classifier test": classifier_two_sample_test(w.test, x, rng, hidden=(32,), steps=steps, permutations=1).statistic,
         "neighbours test": knn_two_sample_test(w.test, x, rng, permutations=1).statistic,
         "classification accuracy": -classification_accuracy_score(x, y, w.test, w.test_labels, rng, train=neighbour).score.mean,
         "− authenticity": -authenticity(w.train, x),
@@ -266,7 +266,7 @@ def main(quick=False, device="cpu", seed=0, out="out"):
     n, repeats = (160, 2) if quick else (400, 6)  # an eighth of them is 20, which the extrapolated distance needs
     worlds = Known(seed, n), Digits(seed, n)
     maps = {world.name: atlas(world, np.random.default_rng(seed), repeats) for world in worlds}
-    features, likelihood = by_features(worlds[1], 2 if quick else 5), faults.likelihoods(worlds[0], seed, 2 if quick else 5)
+    features, likelihood = by_features(worlds[1], 1 if quick else 5), faults.likelihoods(worlds[0], seed, 2 if quick else 5)
 
     fig = figure(16, 14)
     fig.get_layout_engine().set(w_pad=0.1)
