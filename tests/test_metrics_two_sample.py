@@ -79,6 +79,9 @@ def test_the_deep_kernel_is_a_kernel_that_training_makes_better():
     np.testing.assert_allclose(np.diagonal(after(x[:5], x[:5])), 1, atol=1e-9)
     np.testing.assert_allclose(after(x[:5], y[:4]), after(y[:4], x[:5]).T)
     assert np.linalg.eigvalsh(after(x[:40], x[:40]))[0] > -1e-9
+    z = np.concatenate([x, y])
+    distances = np.sqrt(-2 * np.log(before(z, z)[np.triu_indices(len(z), 1)]))
+    assert np.median(distances) == pytest.approx(1)  # training begins with the median distance as ℓ
     assert signal_to_noise(after, x_new, y_new) > 3 * signal_to_noise(before, x_new, y_new)
 
 
@@ -147,6 +150,10 @@ def test_the_classifiers_accuracy_and_its_null_variance():
     # errors of a useless classifier that says x for half of all samples: hypergeometric, of variance near 1/(4N)
     null = classifier_two_sample_test(rng.normal(size=(400, 2)), rng.normal(size=(400, 2)), rng, permutations=2000).null
     assert abs(null.mean() - 0.5) < 4.9 * null.std() / 2000**0.5 and 0.7 < null.var() * 4 * 400 < 1.3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_sample, "ROWS", 199)  # of 200: blocks change nothing
+        again = classifier_two_sample_test(x, y, np.random.default_rng(0), steps=20)
+    np.testing.assert_array_equal(again.null, classifier_two_sample_test(x, y, np.random.default_rng(0), steps=20).null)
     big = classifier_two_sample_test(x, np.concatenate([y] * 5), np.random.default_rng(0), permutations=19)
     assert big.statistic > 0.99
 

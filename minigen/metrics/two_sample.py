@@ -36,6 +36,8 @@ from minigen.optim import Adam
 from minigen.train import minimise
 from minigen.tree import tree_map
 
+ROWS = 2048  # at a time, so that memory is bounded
+
 
 class TestResult(NamedTuple):
     """A statistic, its p-value (Python floats), and the statistics of the permutations, an array (B,) on the host."""
@@ -65,7 +67,7 @@ def memberships(m, n, permutations, rng):
     return s
 
 
-def mmd_statistics(kernel, z, s, m, n, rows=2048):
+def mmd_statistics(kernel, z, s, m, n, rows=ROWS):
     """The unbiased MMD² (1 + B,) of the rows of z (N, D) for each column of memberships s (N, 1 + B), block by block, in float64."""
     parts, of_all, with_all, of_x = [slice(i, i + rows) for i in range(0, z.shape[0], rows)], 0, 0, 0  # 1ᵀK1, sᵀK1 and sᵀKs
     for number, i in enumerate(parts):
@@ -183,7 +185,7 @@ def classifier_two_sample_test(x, y, rng, hidden=(64, 64), steps=300, permutatio
     data = (train, sign, weight)
     optimizer = Adam(2e-3, weight_decay=0.05)
     model, _ = minimise(loss, network, data, rng=rng, steps=steps, batch_size=128, optimizer=optimizer, progress=False)
-    blocks = (a[i : i + 4096] for a in (x_test, y_test) for i in range(0, a.shape[0], 4096))
+    blocks = (a[i : i + ROWS] for a in (x_test, y_test) for i in range(0, a.shape[0], ROWS))
     says_x = to_host(np.concatenate([model((a - mean) / std)[:, 0] > 0 for a in blocks]))
     s = memberships(x_test.shape[0], y_test.shape[0], permutations, rng)
     values = np.mean(says_x[:, None] == (s > 0.5), axis=0)  # (5)
