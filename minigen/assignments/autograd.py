@@ -7,6 +7,28 @@ UNARY = {"special cases": checks.unary_slope, "property": checks.unary_gradient}
 BINARY = {"special cases": checks.binary_slopes, "property": checks.binary_gradient}
 LOCAL = ("A rule gets the cotangent g, the result y and the arguments, and gives the cotangent of one argument.",)
 FIT = "`fit` must give back the shape of the argument"
+SEEDS = "from (Tensor, cotangent) seeds and the calls in "
+FORWARD = (  # edits that give `walk` the list as it was recorded
+    (SEEDS + "reverse.", SEEDS + "the order of the record."),
+    ("    for t in calls:\n        g = cotangents.pop", "    for t in reversed(calls):\n        g = cotangents.pop"),
+    (
+        "found = walk(consume(own) if last and not nested else reversed(own), seeds, reach, nested)\n",
+        "found = walk(own, seeds, reach, nested)\n        if last and not nested:\n            list(consume(own))\n",
+    ),
+)
+LISTED = (  # edits that have it give a list of cotangents
+    ("def walk(calls, seeds, reach, nested):", "def walk(calls, seeds, reach, nested, starts):"),
+    (
+        "The chain rule: cotangents by identity of the leaves,",
+        "The chain rule: a list of the starts' cotangents, or None,",
+    ),
+    ("    return cotangents\n", "    return [cotangents.get(id(t)) for t in starts]\n"),
+    ("found = walk(consume(own)", "bars = walk(consume(own)"),
+    (
+        " else reversed(own), seeds, reach, nested)\n        bars = [found.get(id(t)) for t in fresh]\n",
+        " else reversed(own), seeds, reach, nested, fresh)\n",
+    ),
+)
 
 PROBLEMS = (
     Problem(
@@ -107,9 +129,7 @@ PROBLEMS = (
         15,
         {"special cases": checks.convolution_cases, "property": checks.convolution_adjoint},
         (
-            Mistake(
-                "turned", "mT(cols)", "mT(cols)[:, ::-1]", "the kernel is turned: this belongs to x[o − i]; the sum here has x[o + i]"
-            ),
+            Mistake("turned", "mT(cols)", "mT(cols)[:, ::-1]", "the kernel is turned: this belongs to x[o − i]; the sum here has x[o + i]"),
             Mistake("mean", "joined(w, shape)", "joined(w, shape) / len(x)", "every image adds to the same weights: a sum, not a mean"),
             Mistake(
                 "groups",
@@ -151,6 +171,7 @@ PROBLEMS = (
         ),
         ("The list is in topological order: in reverse, a value's cotangent is complete when its turn comes.",),
         ("autograd.1",),
+        variants=(FORWARD, LISTED),
     ),
     Problem(
         "adjoint_property",

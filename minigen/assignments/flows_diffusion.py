@@ -5,6 +5,33 @@ from minigen.assignments.manifest import Assignment, Mistake, Problem
 
 COUPLING, NOISING = "minigen.models.realnvp:Coupling.", "minigen.models.noising:"
 
+
+def told_by(symbol, name, first, betas, of_betas, of_those):
+    """Edits that give `signal_and_noise` other numbers than β, of which `betas` makes β, and which `of_betas` makes of β."""
+    return (
+        ("def signal_and_noise(betas):", f"def signal_and_noise({name}):"),
+        ("each (T + 1,), from β (T,).", f"each (T + 1,), from {symbol} (T,)."),
+        ("in signal_and_noise(np.array([0.36]))]", f"in signal_and_noise(np.array([{first}]))]"),
+        ("    left = np.concatenate([np.ones_like(betas[:1])", f"    betas = {betas}\n    left = np.concatenate([np.ones_like(betas[:1])"),
+        ("return signal_and_noise(to_host(self.betas))", f"return signal_and_noise({of_betas.format('to_host(self.betas)')})"),
+        ("for s in signal_and_noise(self.betas))", f"for s in signal_and_noise({of_betas.format('self.betas')}))"),
+        ("given = lambda betas: betas ", f"given = lambda betas: {of_those} "),
+    )
+
+
+def ends(equation, velocity, body, back, what, constants, said):
+    """Edits that change the ends of lines. The model keeps its own: for it the change is undone."""
+    lines = "    x_t = {},   so that dx_t/dt = {}"
+    return (
+        tuple(lines.format(*e).ljust(106) for e in (("(1 − t) z + t x", "x − z"), (equation, velocity))),
+        ("and the velocity that carries the", f"(the model below has {what}),\nand the velocity that carries the"),
+        ("    return (1 - t[:, None]) * z + t[:, None] * x", f"    {body}\n    return (1 - t[:, None]) * z + t[:, None] * x"),
+        ("x_t, velocity = line(x, z, t)", f"x_t, velocity = line({back}, t)  # the model's own lines"),
+        ("START, END = 1.0, 0.0", f"START, END = {constants}"),
+        said,
+    )
+
+
 PROBLEMS = (
     Problem(
         "density",
@@ -88,6 +115,10 @@ PROBLEMS = (
         ),
         ("Insert x_{t−1} in (1): the two noises, independent, are one.",),
         ("noising (1), (2)",),
+        variants=(
+            told_by("√β, the deviations of the steps,", "deviations", 0.6, "deviations**2", "np.sqrt({})", "betas**0.5"),
+            told_by("α = 1 − β, what steps leave of the variance,", "alphas", 0.64, "1 - alphas", "1 - {}", "1 - betas"),
+        ),
     ),
     Problem(
         "clean",
@@ -197,6 +228,26 @@ PROBLEMS = (
         ),
         ("t (n,) has to be a column to meet (n, D).",),
         ("flow_matching (1)",),
+        variants=(
+            ends(
+                "2 (1 − t) z + t x",
+                "x − 2z",
+                "z = 2 * z",
+                "x, z / 2",
+                "z/2 in place of z",
+                "2.0, 0.0",
+                ("there is the noise z", "there is twice the noise z"),
+            ),
+            ends(
+                "(1 − t) z + t (x + z/4)",
+                "x − ¾ z",
+                "x = x + z / 4",
+                "x - z / 4, z",
+                "x − z/4 in place of x",
+                "1.0, 0.25",
+                ("there are the data x", "there are the data and noise, x + z/4"),
+            ),
+        ),
     ),
 )
 

@@ -5,6 +5,39 @@ from minigen.assignments.manifest import Assignment, Mistake, Problem
 
 HERE = "minigen.metrics."
 
+
+def renyi(power, order, doctest):
+    """Edits that make the bound a variational Rényi bound, `order` log E w^(1/order)."""
+    return (
+        ("log (1/K) Σₖ wₖ ≤ log p(x) in expectation,", f"{order} log (1/K) Σₖ {power} ≤ log p(x) in expectation,"),
+        ("with fewer weights                (6)", "with fewer weights            (6)"),
+        (
+            '(6) is Burda, Grosse & Salakhutdinov 2016, "Importance weighted autoencoders", §3.',
+            '(6) is Li & Turner 2016, "Rényi divergence variational inference".',
+        ),
+        ("log (1/K) Σₖ wₖ from K log-weights", f"{order} log (1/K) Σₖ {power} from K log-weights"),
+        (".round(4)  # log 2\n    array([0.6931])", f".round(4)\n    array([{doctest}])"),
+        (
+            "return logsumexp(log_weights, axis=axis) - math.log(log_weights.shape[axis])",
+            f"log_weights = log_weights / {order}\n"
+            f"    return {order} * (logsumexp(log_weights, axis=axis) - math.log(log_weights.shape[axis]))",
+        ),
+        ("POWER = 1.0", f"POWER = 1 / {order}"),
+        ("the bound is the mean weight along", f"the bound is (mean {power})^{order} along"),
+    )
+
+
+def times(factor, inverse, unit):
+    """Edits that multiply KID by a factor, which is `unit` for 5 samples."""
+    return (
+        ("The unbiased MMD² of the cubic kernel between x and y", f"{factor} · the unbiased MMD² of the cubic kernel between x and y"),
+        ("return float(within / (n * (n - 1))", f"return {factor} * float(within / (n * (n - 1))"),
+        ("values = [subset_mmd2(", f"values = [{inverse} * subset_mmd2("),
+        ("UNIT = 1.0", f"UNIT = {unit}"),
+        ('equation="mean k(x, x′)', f'equation="{factor} · θ, θ = mean k(x, x′)'),
+    )
+
+
 PROBLEMS = (
     Problem(
         "bits_per_dim",
@@ -13,7 +46,7 @@ PROBLEMS = (
         {"special cases": checks.bits_cases, "property": checks.bits_definition},
         (
             Mistake("nats", " / math.log(2)", "", "this is in nats; a bit is log 2 nats"),
-            Mistake("sum", "nll / dims", "nll", "the NLL is of all dimensions together: divide by their number"),
+            Mistake("sum", " / dims", "", "the NLL is of all dimensions together: divide by their number"),
             Mistake(
                 "sign of the cell",
                 "- math.log(cell)",
@@ -42,6 +75,7 @@ PROBLEMS = (
             ),
         ),
         ("Do not leave the logarithm: weights of exp(−2000) are 0 in floating point.",),
+        variants=(renyi("wₖ^½", 2, "0.6238"), renyi("wₖ^¼", 4, "0.5869")),
     ),
     Problem(
         "inception_score",
@@ -74,6 +108,7 @@ PROBLEMS = (
         ),
         ("E k(x, x′) is over two independent samples: x′ is not x.",),
         copies=("mmd2", "kernel_distance", "cubic_mmd2_of_moments"),
+        variants=(times("1000", "0.001", 1000), times("n", "1 / size", 5)),
     ),
     Problem(
         "frechet_distance",
@@ -108,8 +143,8 @@ PROBLEMS = (
             ),
             Mistake(
                 "no k",
-                "float(np.mean(around_fake)) / k",
-                "float(np.mean(around_fake))",
+                ") / k",
+                ")",
                 "density counts in units of k: its expectation is 1 for equal sets",
             ),
             Mistake(
@@ -131,14 +166,14 @@ PROBLEMS = (
             Mistake("no k", ") / k", ")", "density counts in units of k: its expectation is 1 for equal sets"),
             Mistake(
                 "exchanged",
-                "float(np.mean(around_fake)) / k, float(np.mean(occupied))",
-                "float(np.mean(occupied)), float(np.mean(around_fake)) / k",
+                "return DensityCoverage(",
+                "return (lambda density, coverage: DensityCoverage(coverage, density))(",
                 "density and coverage are exchanged",
             ),
             Mistake(
                 "precision",
-                "float(np.mean(around_fake)) / k",
-                "float(np.mean(around_fake > 0))",
+                "return DensityCoverage(",
+                "around_fake, k = around_fake > 0, 1\n    return DensityCoverage(",
                 "this is precision; density counts every ball",
             ),
         ),

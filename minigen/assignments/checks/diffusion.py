@@ -25,16 +25,19 @@ A, VARIANCE = by_steps(BETAS)
 SIGMA = VARIANCE**0.5
 
 
+given = lambda betas: betas  # by which numbers the schedule is told
+
+
 def scale_cases(signal_and_noise):
     """Before any noise, and after one step."""
-    a, sigma = pair(signal_and_noise, (np.array([0.36]),), (2,), (2,))
+    a, sigma = pair(signal_and_noise, (given(np.array([0.36])),), (2,), (2,))
     same(np.array([a[0], sigma[0]]), [1.0, 0.0], "at t = 0 all of the data is left and no noise is there: a₀ = 1, σ₀ = 0")
     same(np.array([a[1], sigma[1]]), [0.8, 0.6], "one step with β = 0.36 leaves a₁ = √0.64, and adds noise σ₁ = √0.36")
 
 
 def scale_steps(signal_and_noise):
     """The steps composed one by one."""
-    a, sigma = pair(signal_and_noise, (BETAS,), (6,), (6,))
+    a, sigma = pair(signal_and_noise, (given(BETAS),), (6,), (6,))
     check_diffusion_marginals(BETAS, lambda x0, t: (a[t] * x0, sigma[t]))
 
 

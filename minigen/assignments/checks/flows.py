@@ -149,6 +149,9 @@ def inverse_undoes(inverse):
 
 
 # ---- Straight lines ----
+START, END = 1.0, 0.0  # how much of the noise z is there at t = 0 and at t = 1
+
+
 def on_line(line, t):
     """(x_t, velocity) between NOISE and X0 at one t for all."""
     return pair(line, (X0, NOISE, np.full(3, t)), (3, 2), (3, 2))
@@ -156,10 +159,10 @@ def on_line(line, t):
 
 def line_cases(line):
     """From noise to data."""
-    same(on_line(line, 0.0)[0], NOISE, "at t = 0 there is the noise z")
-    same(on_line(line, 1.0)[0], X0, "at t = 1 there are the data x")
+    same(on_line(line, 0.0)[0], START * NOISE, "at t = 0 there is the noise z")
+    same(on_line(line, 1.0)[0], X0 + END * NOISE, "at t = 1 there are the data x")
     rows, _ = pair(line, (X0, NOISE, np.array([0.0, 0.5, 1.0])), (3, 2), (3, 2))
-    same(rows, [NOISE[0], (X0[1] + NOISE[1]) / 2, X0[2]], "each row has its own t: 0, ½ and 1")
+    same(rows, [START * NOISE[0], (X0[1] + (START + END) * NOISE[1]) / 2, X0[2] + END * NOISE[2]], "each row has its own t: 0, ½ and 1")
 
 
 def line_velocity(line):
