@@ -84,6 +84,15 @@ def test_times_are_uniform_and_data_are_standardised():
     assert abs(z.mean()) < 4.9 / np.sqrt(40_000) and abs(z.std() - 1) < 4.9 / np.sqrt(80_000)
 
 
+def test_the_density_integrates_to_one():
+    flow = FlowMatching.init(np.random.default_rng(0), (2,), width=6, blocks=1, dtype=np.float64)
+    flow = mg.tree_map(lambda w: w + 0.1 * RNG.normal(size=w.shape), flow)
+    flow.mean, flow.std = np.array([3.0, -1.0]), np.array([0.5, 2.0])
+    side = np.linspace(-7, 7, 49)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2) * flow.std + flow.mean
+    assert np.sum(np.exp(flow.log_prob(grid))) * (side[1] - side[0]) ** 2 * np.prod(flow.std) == pytest.approx(1, abs=3e-3)
+
+
 def test_it_learns_moons_nearly_to_their_entropy():
     rng, steps = np.random.default_rng(0), 500
     x, fresh = toy("moons", 20_000, rng), toy("moons", 400, rng)

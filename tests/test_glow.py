@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 import minigen as mg
 from minigen.data import digits
@@ -93,6 +94,16 @@ def test_all_scales_together_are_a_bijection(event, scales):
     z, logdet = flow.forward(x.reshape(3, *event))
     np.testing.assert_allclose(flow.inverse(z)[1], -logdet, rtol=1e-8)
     assert np.linalg.matrix_rank(mg.jacobian(lambda a: flow.forward(a.reshape(1, *event))[0][0])(x[0])) == d
+
+
+def test_the_density_integrates_to_one():
+    flow, n = lively(Glow, (2, 2, 1), scales=1, spread=0.1, **SMALL), 100_000
+    centre, spread = flow.decode(np.zeros((1, 4))), 2 * np.std(flow.sample(2000, RNG), axis=0)
+    t = RNG.standard_t(5, size=(n, 4))  # tails heavier than the model's
+    x = centre + spread * t.reshape(n, 2, 2, 1)
+    log_q = np.sum(student.logpdf(t, 5), axis=1) - np.sum(np.log(spread))
+    ratio = np.exp(flow.log_prob(x) - log_q)
+    assert abs(ratio.mean() - 1) < 4.9 * ratio.std() / n**0.5 < 0.05
 
 
 @pytest.mark.verifies("glow.4")

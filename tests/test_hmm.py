@@ -56,6 +56,13 @@ def test_log_prob_sums_to_one_over_all_sequences():
     assert np.exp(hmm.log_prob(np.array(list(itertools.product(range(4), repeat=5))))).sum() == pytest.approx(1)
 
 
+def test_the_density_of_gaussian_sequences_integrates_to_one():
+    hmm, _ = small("gaussian")
+    side = np.linspace(-8, 8, 25)
+    grid = np.stack(np.meshgrid(side, side, side, side), axis=-1).reshape(-1, 2, 2)  # two steps of two coordinates
+    assert np.exp(hmm.log_prob(grid)).sum() * (side[1] - side[0]) ** 4 == pytest.approx(1, abs=2e-3)
+
+
 @pytest.mark.verifies("hmm.3")
 def test_forward_gives_the_filtered_states():
     hmm, x = small("symbols")
