@@ -98,7 +98,7 @@ MUTATIONS = {
     "metrics/two_sample.py": ("tests/test_metrics_two_sample.py", [
         ("p = (1 + np.count", "p = (0 + np.count"),
         (" - ties)) / (1", ")) / (1"),
-        ("k.reshape(-1)[start :: z.shape[0] + 1] = 0", "pass"),
+        ("k.reshape(-1)[:: k.shape[0] + 1] = 0", "pass"),
         ("- 2 * between / (m * n)", "- between / (m * n)"),
         ("(x_choose, x), (y_choose, y) = ", "(x_choose, _), (y_choose, _) = "),
         ("4 / n**3", "2 / n**3"),
@@ -106,11 +106,11 @@ MUTATIONS = {
         ("(np.sum(h) - np.trace(h))", "np.sum(h)"),
         ("-signal_to_noise(", "signal_to_noise("),
         ("log_sigmoid(sign *", "log_sigmoid(-sign *"),
-        ("np.concatenate([x_test, y_test])", "np.concatenate([y_test, x_test])"),
+        ("for a in (x_test, y_test)", "for a in (y_test, x_test)"),
         ("permutations, rng)[order]", "permutations, rng)"),
     ]),
     "metrics/copying.py": ("tests/test_metrics_copying.py", [
-        ("log_mean(~held_out) - log_mean(held_out)", "log_mean(held_out) - log_mean(~held_out)"),
+        ("return inside - outside", "return outside - inside"),
         (" - np.log(np.sum(where, axis=0, dtype=np.float64))", ""),
         ("flatnonzero(~rows)", "flatnonzero(rows)"),
         ("own[nearest[:, 0]] < dist", "own[nearest[:, 0]] <= dist"),
@@ -121,6 +121,13 @@ MUTATIONS = {
         ("s * (s - 1) / 2", "s * s / 2"),
         ("2 * pairs + 2", "2 * pairs"),
         ('limit, "inside"', 'limit, "outside"'),
+    ]),
+    "metrics/uncertainty.py": ("tests/test_metrics_uncertainty.py", [
+        ("(groups - 1) / groups * np", "np"),
+        ("[range(len(sets))] if together else ", ""),
+        ("values[:1] if", "values[1:] if"),
+        ("np.mean(without, axis=0)) ** 2, axis=0)", "np.mean(without)) ** 2, axis=0)"),
+        ("group != g", "group == g"),
     ]),
     "metrics/vendi.py": ("tests/test_metrics_vendi.py", [
         ("np.exp(-np.sum", "np.exp(np.sum"),
@@ -167,7 +174,7 @@ MUTATIONS = {
     "metrics/likelihood.py": ("tests/test_metrics_likelihood.py", [
         ("return Estimate(-mean, error)", "return Estimate(mean, error)"),
         ("np.std(values, ddof=1)", "np.std(values)"),
-        ("(nll / dims - math.log(cell)) / math.log(2)", "(nll / dims + math.log(cell)) / math.log(2)"),
+        ("/ dims - math.log(cell)) / math.log(2)", "/ dims + math.log(cell)) / math.log(2)"),
         ("mean_and_error(log_p - log_q,", "mean_and_error(log_q - log_p,"),
         ("Estimate(test.mean - train.mean", "Estimate(train.mean - test.mean"),
         ("hermite_e.hermegauss", "hermite.hermgauss"),
