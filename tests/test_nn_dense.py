@@ -69,6 +69,7 @@ def test_first_and_last_gains():
 
 def test_output_gain_0_is_the_zero_function():
     mlp = nn.MLP.init(np.random.default_rng(0), [3, 4, 2], output_gain=0.0)
+    assert len(nn.MLP.init(np.random.default_rng(0), [3, 2]).layers) == 1
     np.testing.assert_array_equal(mlp(np.ones((5, 3), np.float32)), 0)
 
 

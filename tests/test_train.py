@@ -61,6 +61,15 @@ def test_training_learns_and_leaves_the_callers_model_alone():
     assert all(np.array_equal(a, b) for a, b in zip(tree.leaves(model), before, strict=True))
 
 
+def test_batches_are_the_generators_and_a_checkpoint_is_read_only_on_request(tmp_path):
+    model, data = regression()
+    quiet = lambda model, batch, rng: (model(batch[0]) - batch[1]) ** 2  # no noise: runs differ by the order of examples alone
+    settings = {"steps": 5, "batch_size": 16, "progress": False}
+    run = lambda seed, **more: minimise(quiet, model, data, rng=np.random.default_rng(seed), **settings, **more)[1].tolist()
+    assert run(1) == run(1, checkpoint=tmp_path / "run.npz") != run(2)
+    assert run(2, checkpoint=tmp_path / "run.npz") == run(2) == run(2, checkpoint=tmp_path / "new.npz", resume=True)
+
+
 # ---- Batches ----
 def test_a_batch_may_be_one_example():
     loss = lambda m, x, rng: (m["w"] - x) ** 2
