@@ -12,7 +12,7 @@ import numpy as np
 
 from minigen.backend import to_device, to_host
 from minigen.data import digits, mnist10k, split
-from minigen.metrics import bits_per_dim, mean_and_error
+from minigen.metrics import bits_per_dim, density_coverage, mean_and_error, precision_recall
 from minigen.models import MADE, PixelCNN, PixelRNN
 from minigen.models.levels import log_softmax_at, one_hot, thermometer
 from minigen.optim import Adam, cosine
@@ -93,6 +93,23 @@ def draw_maps(axes, fig, k, model, test, levels, device):
 
 
 # %% [markdown]
+# ## Likeness
+# Samples beside held-out digits, by the pixels' distances: how many lie where digits do (precision), and how many digits have samples
+# near by (coverage). Training digits show what real ones reach.
+
+
+# %%
+def likeness(k, test, samples, levels):
+    """Precision and coverage of samples, and of as many training digits, against as many held-out ones."""
+    flat, found = (lambda x: x[: len(samples)].reshape(-1, test[0].size) / (levels - 1)), {}
+    for name, x in (("samples", samples), ("training", k)):
+        found[f"{name}_precision"] = float(precision_recall(flat(test), flat(x)).precision)
+        found[f"{name}_coverage"] = float(density_coverage(flat(test), flat(x)).coverage)
+    print(", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in found.items()))
+    return found
+
+
+# %% [markdown]
 # ## Completion
 # The upper half of held-out digits is given. What follows is a draw from p(lower half | upper half), four for each digit.
 
@@ -133,7 +150,8 @@ def main(quick=False, device="cpu", seed=0, out="out", full=False):
     title = "rows: held-out digits; their upper halves; four lower halves drawn by PixelCNN"
     draw_completions(bottom.subplots(), models["PixelCNN"], test, levels, rng, device, title)
     save_figure(fig, out, "autoregressive")
-    return {f"{name}_bits": value.mean for name, value in found.items()}
+    samples = to_host(models["PixelCNN"].sample(100 if quick else 400, rng))
+    return {f"{name}_bits": value.mean for name, value in found.items()} | likeness(k, test, samples, levels)
 
 
 if __name__ == "__main__":

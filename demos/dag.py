@@ -71,16 +71,20 @@ def cells(graph, tables, n, rng, intervene):
 def draw_graph(axes, found, graph, title):
     """Edges found, coloured by the truth, and the missed ones."""
     for u, i in zip(*np.nonzero(found | graph), strict=True):
+        bend = "arc3,rad=0.25" if found[i, u] else "arc3"  # beside an edge that was found the wrong way round
         color, style = ("black" if graph[u, i] else "crimson", "-") if found[u, i] else ("crimson", (0, (3, 3)))
         axes.annotate(
             "", PLACES[i], PLACES[u], zorder=1,
-            arrowprops={"arrowstyle": "-|>", "color": color, "linestyle": style, "shrinkA": 17, "shrinkB": 17, "lw": 1.4},
+            arrowprops={
+                "arrowstyle": "-|>", "color": color, "linestyle": style, "shrinkA": 17, "shrinkB": 17, "lw": 1.4, "connectionstyle": bend,
+            },
         )  # fmt: skip
     for name, (a, b) in zip(NAMES, PLACES, strict=True):
         axes.text(
             a, b, name, ha="center", va="center", fontsize=9, zorder=3,
             bbox={"boxstyle": "circle,pad=0.35" if len(name) < 4 else "round,pad=0.45", "fc": "mistyrose" if name in SET else "aliceblue"},
         )  # fmt: skip
+    axes.text(-0.5, -0.3, "pink: what a chemical can set", fontsize=8, color="0.4")
     axes.set_xlim(-0.6, 5.5)
     axes.set_ylim(-0.4, 4.5)
     axes.set_axis_off()

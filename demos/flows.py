@@ -227,7 +227,8 @@ def main(quick=False, device="cpu", seed=0, out="out", full=False):
     for ax, stage in zip(middle.subplots(1, len(stages)), stages, strict=True):
         draw_grid(ax, *stage, colours)
     found |= film(stages, colours, out, 1 if quick else 5)
-    found |= draw_digits(bottom.subplots(1, 2), rng, quick, full, device)
+    sides = [part.subplots() for part in bottom.subfigures(1, 2, wspace=0.04)]
+    found |= draw_digits(sides, rng, quick, full, device)
     save_figure(fig, out, "flows")
     return found
 
