@@ -157,6 +157,11 @@ def test_texts():
         refuses(lambda bad=bad: NGram.fit(text, 3, order=2).log_prob(bad), words)
 
 
+def test_heads_are_counted():
+    for heads in (0, 2.0):
+        refuses(lambda heads=heads: TransformerLM.fit(K[0], 3, dim=8, heads=heads, **BRIEF), "heads is")
+
+
 def test_contexts_of_a_pixelcnn():
     context = RNG().random((8, 4, 4, 2))
     for bad, words in ((context.tolist(), "is list"), (context[..., 0], "has"), (context[:2], "has shape"), (spoiled(context), "has NaN")):

@@ -177,7 +177,7 @@ class TransformerLM:
     def init(cls, rng, length, levels, dim=64, blocks=2, heads=4, reach=4, dtype=np.float32):
         """A stream of `dim` coordinates through causal blocks, that reads `reach` symbols at once."""
         check_rng(rng)
-        for name, number in {"length": length, "levels": levels, "dim": dim, "blocks": blocks, "reach": reach}.items():
+        for name, number in {"length": length, "levels": levels, "dim": dim, "blocks": blocks, "heads": heads, "reach": reach}.items():
             check_count(name, number)
         embedding = Embedding.init(rng, reach * (levels + 1), dim, reach**-0.5, dtype)
         positions = Embedding.init(rng, length, dim, 0.3, dtype).weight
