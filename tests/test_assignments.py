@@ -89,6 +89,14 @@ def test_a_handout_runs_on_its_own_and_only_into_an_empty_folder(tmp_path):
     assert done.stdout.count("ok  ") == 2 and "FAILED" not in done.stdout
     with pytest.raises(ValueError, match="not an empty folder"):
         make(load("vae"), out)
+    run = lambda *names: subprocess.run([sys.executable, "-I", str(out / "check.py"), *names], capture_output=True, text=True, cwd=tmp_path)
+    assert run("log_gaussian").stdout == done.stdout and "there is no problem vae.9" in run("vae.9").stderr
+    (out / "minigen/models/vae.py").write_text(VAE.replace("def log_gaussian", "def log_gauss"), encoding="utf-8")
+    told = run("vae.3", "vae.4").stdout
+    assert told.count("ok  ") == 2 and "has no attribute 'log_gaussian'" in told
+    (out / "minigen/models/vae.py").write_text(VAE.replace("def log_gaussian(", "def log_gaussian(("), encoding="utf-8")
+    done = run("vae.4", "vae.7")
+    assert "SyntaxError" in done.stdout and "in line" in done.stdout and not done.stderr
 
 
 def test_a_manifest_is_checked():

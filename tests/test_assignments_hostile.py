@@ -171,12 +171,15 @@ def test_a_student_of_the_engine_itself_can_patch_nothing_while_the_checks_impor
 def test_properties_earn_by_what_they_reject_and_only_if_they_accept_what_is_right(tmp_path):
     head = "import numpy as np\nSEEN = []\ndef kl_property(kl):\n    mean = np.array([[2.0, 0.0]])\n"
     bodies = {  # (score, what is said)
-        "accepts all": ("    return True\n", 0, "0 of 5 wrong functions are rejected"),
+        "accepts all": ("    return True\n", 0, "0 of 7 wrong functions are rejected"),
         "raises": ("    assert kl(mean, mean) == no_such_name\n", 0, "NameError"),
         "rejects all": ("    assert False\n", 0, "what is right has the property"),
-        "bound": ("    assert kl(mean, mean).shape == (1,) and (kl(mean, mean) >= 0).all()\n", 4, "2 of 5 wrong functions are rejected"),
-        "in part": ("    assert (kl(mean, 0 * mean) == 2).all()\n", 8, "4 of 5 wrong functions are rejected"),
-        "remembers": ("    SEEN.append(kl)\n    assert len(SEEN) == 1\n", 0, "0 of 5 wrong functions are rejected"),
+        "bound": (
+            "    got = kl(mean, -mean)\n    assert got.shape == (1,) and (got >= 0).all()\n", 4.29, "3 of 7 wrong functions are rejected"
+        ),
+        "in part": ("    assert np.allclose(kl(mean, 0 * mean), 2)\n", 5.71, "4 of 7 wrong functions are rejected"),
+        "to the bit": ("    assert (kl(mean, 0 * mean) == 2).all()\n", 0, "what is right has the property"),
+        "remembers": ("    SEEN.append(kl)\n    assert len(SEEN) == 1\n", 0, "what is right has the property"),
         "ends": ("    import os\n    os._exit(0)\n", 0, "ended before"),
         "reads": ("    import inspect\n    assert 'axis=-1)  # (2)' in inspect.getsource(kl)\n", 0, "OSError"),
     }  # fmt: skip

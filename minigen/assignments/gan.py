@@ -53,6 +53,7 @@ PROBLEMS = (
         (
             Mistake("turned", "log_p - log_q", "log_q - log_p", "this takes samples for real: D* is near 1 where p is larger than q"),
             Mistake("probability", "log_p - log_q", "sigmoid(log_p - log_q)", "this is D*; asked is the logit f*, of which D* = σ(f*)"),
+            Mistake("ratio", "return log_p - log_q", "return np.exp(log_p - log_q)", "this is p/q; asked is its logarithm"),
             Mistake("log D", "log_p - log_q", "-softplus(log_q - log_p)", "this is log D*; asked is the logit f*, log D* − log(1 − D*)"),
             Mistake("densities", "log_p - log_q", "np.exp(log_p) - np.exp(log_q)", "the logit is a log-ratio, no difference of densities"),
         ),
@@ -127,7 +128,21 @@ PROBLEMS = (
             Mistake(
                 "norm", "np.sum(slope * slope, axis=1)", "np.sum(slope * slope, axis=1) ** 0.5", "this is the norm; asked is its square"
             ),
-            Mistake("at fakes", "labels), real)", "labels), fake)", "the slope is to be taken at the data, not at the fakes"),
+            Mistake(
+                "fakes for data", "labels), real)", "labels), fake)", "fakes stand where the data should, in their loss and in the slope"
+            ),
+            Mistake(
+                "one slope",
+                "pull(np.ones_like(logits))",
+                "pull(np.ones_like(logits))[0] * np.ones_like(real)",
+                "this is the slope at the first datum: what pulls back gives an array like x, no tuple",
+            ),
+            Mistake(
+                "fakes' slope",
+                "real)\n    slope",
+                "fake)\n    logits = critic(real, *labels)\n    slope",
+                "the slope is taken at the fakes; data are to be penalised",
+            ),
             Mistake(
                 "mean slope",
                 "np.sum(slope * slope, axis=1)",

@@ -19,13 +19,22 @@ sys.path.insert(0, str(HERE))
 from minigen.assignments.checks.tiers import find, run_tier
 
 rows = json.loads((HERE / "handout.json").read_text(encoding="utf-8"))["problems"]
+for name in sys.argv[1:]:
+    if not any(name in (row["label"], row["name"], row["function"]) for row in rows):
+        sys.exit(f"there is no problem {name}; there are {', '.join(row['label'] for row in rows)}")
 for row in rows:
-    if sys.argv[1:] and row["label"] not in sys.argv[1:]:
+    if sys.argv[1:] and not {row["label"], row["name"], row["function"]} & set(sys.argv[1:]):
         continue
     print(f"{row['label']}  {row['name']}  ({row['points']} points)")
     module = "minigen.derivatives" if row["function"].startswith("np.") else row["module"]
+    try:
+        function = find(f"{module}:{row['function']}")
+    except (Exception, SystemExit) as error:  # a file that cannot be read, or a function that is not there any more
+        where = f" in line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else ""
+        print(f"  FAILED  {type(error).__name__}: {getattr(error, 'msg', error)}{where}")
+        continue
     for tier, check in row["checks"].items():
-        message = run_tier(check, find(f"{module}:{row['function']}"))
+        message = run_tier(check, function)
         print(f"  {'ok    ' if message is None else 'FAILED'}  {tier}")
         if message is not None:
             print("      " + "\\n".join([message, *(f"  hint       {hint}" for hint in row["hints"])]).replace("\\n", "\\n      "))
@@ -73,7 +82,8 @@ def readme(assignment, variant):
         "Write the functions below; their docstrings, and the head of their files, say what they are.",
         "",
     ]
-    lines += ["`python check.py` checks what is written so far; `python check.py NAME` one problem. It needs NumPy and SciPy.", ""]
+    lines += [f"`python check.py` checks what is written so far; `python check.py {assignment.label(assignment.problems[0])}` one problem."]
+    lines += ["It needs NumPy and SciPy. Training differentiates what you write: use NumPy's functions and no others.", ""]
     for p in assignment.problems:
         lines += [f"**{assignment.label(p)}** `{p.function}` in `{path_of(p.module)}`, {p.points} points"]
         lines += [f"- after {', '.join(p.prerequisites)}"] if p.prerequisites else []

@@ -52,6 +52,13 @@ PROBLEMS = (
                 "mean", "axis=-1)", "axis=-1) / mean.shape[-1]", "this averages over coordinates; the KL of independent ones is their sum"
             ),
             Mistake("axis", "axis=-1", "axis=0", "the sum runs over the data; it should over the coordinates of one datum"),
+            Mistake(
+                "log variance",
+                "return np.sum(",
+                "log_std = log_std / 2\n    return np.sum(",
+                "log_std is log σ, and is taken for log σ² throughout, as many published codes have it",
+            ),
+            Mistake("plus", " - log_std", " + log_std", "log σ is subtracted: a narrower q costs more, not less"),
         ),
         ("Write log q(z) − log p(z) and take its mean under q: only E z and E z² are needed.",),
         ("vae (1)",),
@@ -68,6 +75,7 @@ PROBLEMS = (
                 "scale", "np.exp(log_scale - distance", "np.exp(-distance", "the exponential has the factor b: E|z| is |μ| + b exp(−|μ|/b)"
             ),
             Mistake("no constant", "- 1 - log_scale", "- log_scale", "the −1 is missing: the KL of the prior from itself must be 0"),
+            Mistake("plus", " - log_scale, axis", " + log_scale, axis", "log b is subtracted: a narrower q costs more, not less"),
             Mistake("signed", "np.abs(mean)", "mean", "a Laplace density falls with the distance |z|: μ enters by its absolute value"),
         ),
         ("E_q|z| is an integral in two parts, to the left and to the right of 0.",),
@@ -88,6 +96,15 @@ PROBLEMS = (
                 "softplus(a) is log(1 + exp(a)): the exponential is missing",
             ),
             Mistake("sign", "np.sum(", "-np.sum(", "this is the loss −log p; asked is log p"),
+            Mistake(
+                "overflow", "softplus(logits)", "np.log(1 + np.exp(logits))", "exp of a large logit overflows: softplus is made for that"
+            ),
+            Mistake(
+                "rounded",
+                "x * logits - softplus(logits)",
+                "x * np.log(sigmoid(logits)) + (1 - x) * np.log(1 - sigmoid(logits))",
+                "σ of a far logit is rounded to 0 or 1, and its logarithm is lost: stay with logits",
+            ),
         ),
         ("log σ(a) = a − softplus(a), log (1 − σ(a)) = −softplus(a): one expression for both bits.",),
     ),
@@ -104,7 +121,14 @@ PROBLEMS = (
                 "this is a squared error, not a log-density: log τ and ½ log 2π are missing",
             ),
             Mistake("no 2 pi", "+ 0.5 * LOG_2PI", "", "the constant ½ log 2π is missing: the density does not integrate to 1"),
-            Mistake("log variance", "np.exp(-log_std)", "np.exp(-0.5 * log_std)", "log_std is log τ, and is taken for log τ² here"),
+            Mistake("half scale", "np.exp(-log_std)", "np.exp(-0.5 * log_std)", "the square is divided by τ, not by τ²"),
+            Mistake(
+                "log variance",
+                "return -np.sum(",
+                "log_std = log_std / 2\n    return -np.sum(",
+                "log_std is log τ, and is taken for log τ² throughout, as many published codes have it",
+            ),
+            Mistake("twice 2 pi", "0.5 * LOG_2PI", "LOG_2PI", "the constant is ½ log 2π a coordinate: its ½ is missing"),
             Mistake("no half", "0.5 * ((x", "1.0 * ((x", "the factor ½ of the square is missing"),
         ),
         ("The density of one coordinate, its logarithm, then the sum over coordinates.",),
@@ -117,6 +141,11 @@ PROBLEMS = (
         (
             Mistake("log scale", "np.exp(log_scale)", "log_scale", "the network gives log s: the noise is multiplied by s = exp(log s)"),
             Mistake("variance", "np.exp(log_scale)", "np.exp(0.5 * log_scale)", "log s is taken for log s²"),
+            Mistake("squared", "np.exp(log_scale)", "np.exp(2 * log_scale)", "the noise is multiplied by s, not by s²"),
+            Mistake("no noise", " + np.exp(log_scale) * eps", "", "this is the mean of q(z|x), not a draw from it"),
+            Mistake(
+                "certain bits", "eps < sigmoid", "0.5 < sigmoid", "this is the likelier bit; a draw is 1 with probability π, where u < π"
+            ),
             Mistake(
                 "detached", "return mean + ", "return stop_gradient(mean) + ", "no gradient reaches the mean: it is behind stop_gradient"
             ),
@@ -137,6 +166,12 @@ PROBLEMS = (
                 "logsumexp(",
                 "(lambda a, axis: np.mean(a, axis=axis) + float(np.log(a.shape[0])))(",
                 "this is the mean of log-weights, the ELBO; asked is the log of the mean weight",
+            ),
+            Mistake(
+                "overflow",
+                "logsumexp(",
+                "(lambda a, axis: np.log(np.sum(np.exp(a), axis=axis)))(",
+                "this leaves the logarithm: far weights are 0 in floating point, and log 0 is −∞",
             ),
             Mistake("data", "np.log(eps.shape[0])", "np.log(eps.shape[1])", "this divides by the number of data, not by that of samples"),
         ),

@@ -28,6 +28,7 @@ def value_definition(value):
     want = np.mean(np.log(d(LOGITS))) + np.mean(np.log(1 - d(LOGITS[:3] - 1)))
     got = float(numbers(value, (LOGITS, LOGITS[:3] - 1), ()))
     same(got, float(want), "V is its definition", equation="V = E_p[log D] + E_q[log(1 − D)]")
+    check_gradients(lambda f: value(f, LOGITS[:3] - 1), (LOGITS,), order=1)
 
 
 SEVEN_P, SEVEN_Q = np.array([4.0, 2, 1, 1, 8, 2, 2]) / 20, np.array([1.0, 2, 4, 8, 1, 2, 2]) / 20  # seven places and their probabilities
@@ -96,6 +97,7 @@ def generator_definition(generator_loss):
     for name, want in (("nonsaturating", -np.log(d)), ("minimax", np.log(1 - d))):
         got = numbers(lambda f, n=name: generator_loss(f, n), (LOGITS,), (4,))
         same(got, want, f"the {name} loss is its definition", equation="−log D(G(z))" if name == "nonsaturating" else "log(1 − D(G(z)))")
+        check_gradients(lambda f, n=name: generator_loss(f, n), (LOGITS,), order=1)
 
 
 def gradient_cases(logit_gradient):
@@ -103,15 +105,18 @@ def gradient_cases(logit_gradient):
     for name, want in (("nonsaturating", [-1.0, -0.5, 0.0]), ("minimax", [0.0, -0.5, -1.0])):
         got = numbers(lambda f, n=name: logit_gradient(f, n), (np.array([-60.0, 0.0, 60.0]),), (3,))
         same(got, np.array(want), f"the slope of the {name} loss at logits −60, 0 and 60")
+        far = numbers(lambda f, n=name: logit_gradient(f, n), (np.array([-900.0, 900.0]),), (2,))
+        same(far, np.array(want)[[0, 2]], f"the slope of the {name} loss at logits −900 and 900")
 
 
 def gradient_definition(logit_gradient):
-    """The difference quotients of −log D and log(1 − D)."""
+    """The difference quotients of −log D and log(1 − D), with a step 10⁻²⁰ i, which has no error."""
     log_d = lambda f: -np.log1p(np.exp(-f))
     for name, loss in (("nonsaturating", lambda f: -log_d(f)), ("minimax", lambda f: log_d(-f))):
-        want = (loss(LOGITS + 1e-5) - loss(LOGITS - 1e-5)) / 2e-5
+        want = np.imag(loss(LOGITS + 1e-20j)) / 1e-20
         got = numbers(lambda f, n=name: logit_gradient(f, n), (LOGITS,), (4,))
-        require(np.allclose(got, want, atol=1e-8), f"the slope of the {name} loss is its difference quotient", got=got, want=want)
+        exact = np.allclose(got, want, rtol=1e-11, atol=1e-13)
+        require(exact, f"the slope of the {name} loss is its difference quotient", got=got, want=want, tolerance=1e-11)
 
 
 def bowl(a):
@@ -123,7 +128,7 @@ A = np.array([0.5, -1.0])
 
 
 def critic_cases(critic_loss):
-    """No penalty: log-losses of real and fake; the arguments are not exchanged."""
+    """No penalty: log-losses of real and fake; the arguments are not exchanged, and a critic of labels gets them."""
     f, g = bowl(A)(REAL), bowl(A)(FAKE)
     want = np.log1p(np.exp(-f)) + np.log1p(np.exp(g))
     same(
@@ -133,6 +138,11 @@ def critic_cases(critic_loss):
     )
     far = numbers(lambda x, y: critic_loss(lambda x: 900 * x[:, 0], x, y), (REAL, FAKE), (2,))
     require(bool(np.all(far >= 0)), "a log-loss is not negative", got=far)
+    told, y = lambda x, y: bowl(A)(x) + y, np.array([2.0, -1.0])
+    for penalty, slope in ((0.0, 0.0), (3.0, 1.5 * np.sum((A * REAL) ** 2, axis=1))):
+        got = numbers(lambda x, z, p=penalty: critic_loss(told, x, z, p, (y,)), (REAL, FAKE), (2,))
+        want = np.log1p(np.exp(-f - y)) + np.log1p(np.exp(g + y)) + slope
+        same(got, want, f"labels go to the critic of data and of samples, with the penalty {penalty:g}")
 
 
 def critic_penalty(critic_loss):
