@@ -149,6 +149,8 @@ def test_on_every_array_library_and_float_type(device, dtype):
     ("call", "message"),
     [
         (lambda: mmd2(X[:1], Y), "x has n = 1 rows; expected at least 2"),
+        (lambda: mmd2(X, Y, "gaussian"), "kernel is 'gaussian'; expected a function"),
+        (lambda: median_distance(X, Y, rows=0), "rows is 0"),
         (lambda: mmd2(X, Y[:1]), "y has n = 1 rows"),
         (lambda: mmd2(X, Y[:, :2]), "x has D = 3 columns and y has 2"),
         (lambda: mmd2(X * np.nan, Y), "x has NaN"),
@@ -159,5 +161,5 @@ def test_on_every_array_library_and_float_type(device, dtype):
     ],
 )
 def test_what_is_wrong_is_named(call, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         call()

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minigen.backend import array_module, like, to_host
-from minigen.checks import as_sample_pair, as_samples, check_choice
+from minigen.checks import as_sample_pair, as_samples, check_choice, check_count
 from minigen.metrics.likelihood import Estimate
 
 CONVENTIONS, SUBSETS, SUBSET_SIZE = ("minigen", "torch-fidelity", "clean-fid"), 100, 1000
@@ -74,6 +74,7 @@ def median_distance(x, y, rows=1000):
 
     Chosen on the samples that are then compared it biases a test; choose it on others.
     """
+    check_count("rows", rows)
     x, y = as_sample_pair(x, y, ("x", "y"))
     z = np.concatenate([x[:rows], y[:rows]]).astype(np.float64)
     z -= np.mean(z, axis=0)
@@ -133,6 +134,8 @@ def mmd2(x, y, kernel=None, unbiased=True):
     7.0
     """
     x, y = as_sample_pair(x, y, ("x", "y"), least=(2, 2))
+    if not (kernel is None or callable(kernel)):
+        raise TypeError(f"kernel is {kernel!r}; expected a function, such as gaussian_kernel(1.0), or None")
     if kernel is None:
         bandwidth = median_distance(x, y)
         if bandwidth == 0:
