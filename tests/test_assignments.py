@@ -138,6 +138,30 @@ def test_helpers_stay_where_they_stand_and_an_unpacked_archive_is_a_submission(t
     assert result.score == 10, result.results[0].message
 
 
+def test_checks_of_methods_bear_what_a_model_has_and_see_what_is_wrong_in_one_prior_or_far_away(tmp_path):
+    bits = "        if self.prior == 'bernoulli':\n            return (eps < sigmoid(h)).astype(eps.dtype)\n"
+    weights = (
+        "        h = self.encoder(self.flat(x))\n        z = self.draw_code(h, eps)\n"
+        "        log_q = log_prior(eps, self.prior) - np.sum(self.halves(h)[1], axis=-1)\n"
+        "        w = self.log_likelihood(self.flat(x), z) + log_prior(z, self.prior) - log_q\n"
+    )
+    code = bits + "        return h[..., : self.latent] + np.exp(h[..., self.latent :]) * eps"
+    laplace = bits + (
+        "        mean, log_scale = self.halves(h)\n"
+        "        eps = -np.sign(eps) * np.log1p(-2 * np.abs(eps)) if self.prior == 'laplace' else eps\n"
+        "        return mean + np.exp(log_scale) * eps"
+    )
+    shift = "        w = self.log_weights(x, eps)\n        return np.max(w) + np.log(np.mean(np.exp(w - np.max(w)), axis=0))"
+    kl = "        w = self.log_likelihood(x, self.draw_code(self.encoder(x), eps)) - self.kl(self.encoder(x))\n"
+    lse = "        return logsumexp(w, axis=0) - np.log(w.shape[0])"
+    bodies = [(code, weights + lse), (laplace, shift), (laplace, kl + lse)]
+    folders = [write(tmp_path / str(i), {"VAE.draw_code": a, "VAE.iwae": b}) for i, (a, b) in enumerate(bodies)]
+    vae = load("vae")
+    right, *wrong = grade(Assignment("vae", "x", (vae.problem("draw_code"), vae.problem("iwae"))), folders, seconds=5)
+    assert right.score == 40, right.results
+    assert all(r.score < r.max_score for g in wrong for r in g.results), wrong
+
+
 def test_the_audit_of_an_assignment_finds_nothing_and_sees_what_is_wrong(monkeypatch):
     vae = load("vae")
     assert audit(vae, seconds=10) == []
