@@ -174,6 +174,8 @@ MODELS = {
     ]),
     "models/made.py": ("tests/test_made.py", [
         ("ends = np.repeat(order, levels - 1)", "ends = np.tile(order, levels - 1)"),
+        ("x.shape) + self.base", "x.shape)"),
+        ("counts[:, 1:] / counts[:, :1]", "counts[:, :1] / counts[:, 1:]"),
         ("degree_mask(inside[-1], ends, strict=True)", "degree_mask(inside[-1], ends)"),
         ("np.concatenate([np.zeros_like(a[..., :1]), a], axis=-1)", "np.concatenate([a, np.zeros_like(a[..., :1])], axis=-1)"),
         ("k[:, j] = np.where(known[:, j], k[:, j], draw(", "k[:, j] = np.where(False, k[:, j], draw("),

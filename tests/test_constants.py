@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minigen import leaves
-from minigen.models import DDPM, EBM, MAF, ConditionalGAN, ConditionalVAE, Glow, NeuralSplineFlow, RealNVP, ScoreSDE
+from minigen.models import DDPM, EBM, MADE, MAF, ConditionalGAN, ConditionalVAE, Glow, NeuralSplineFlow, RealNVP, ScoreSDE
 
 RNG = np.random.default_rng(0)
 POINTS, LABELS = 3 + 2 * RNG.standard_normal((64, 2)), np.repeat([0, 1, 1, 2], 16)
@@ -14,6 +14,7 @@ IMAGES = RNG.uniform(0.2, 0.8, (32, 4, 4, 1))
 CASES = [
     (EBM, {"x": POINTS, "k": 2}, {"mean", "std"}),
     (RealNVP, {"x": POINTS}, {"mean", "std", "mask"}),
+    (MADE, {"k": np.eye(64, 8, dtype=int), "levels": 2}, {"base"}),
     (MAF, {"x": POINTS}, {"mean", "std", "times"}),
     (NeuralSplineFlow, {"x": POINTS}, {"mean", "std", "kept", "moved"}),
     (Glow, {"x": IMAGES}, {"mean", "std", "permutation"}),

@@ -5,6 +5,7 @@ Statistical tests have fixed seeds and a false-alarm rate of 1e-6.
 
 import itertools
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,11 +26,11 @@ ORDERS = {"in memory": np.arange(5), "backwards": np.arange(5)[::-1], "mixed": n
 
 
 def lively(event, levels, seed=0, hidden=(24, 24), **settings):
-    """An untrained float64 model whose biases are drawn too; tanh, so that no unit is dead."""
+    """An untrained float64 model whose biases and log-odds are drawn too; tanh, so that no unit is dead."""
     rng = np.random.default_rng(seed)
     model = MADE.init(rng, event, levels, hidden, activation=np.tanh, dtype=np.float64, **settings)
     vector, unravel = tree.ravel(model)
-    return unravel(vector + 0.3 * rng.standard_normal(vector.size))
+    return replace(unravel(vector + 0.3 * rng.standard_normal(vector.size)), base=rng.standard_normal(model.base.shape))
 
 
 def states(event, levels):
@@ -98,7 +99,7 @@ def test_log_prob_is_the_sum_of_conditionals(levels):
         for layer in model.layers[:-1]:
             h = np.tanh(h @ np.where(layer.mask, layer.weight, 0) + layer.bias)
         layer = model.layers[-1]
-        free = (h @ np.where(layer.mask, layer.weight, 0) + layer.bias).reshape(20, 5, -1)[:, j]
+        free = (h @ np.where(layer.mask, layer.weight, 0) + layer.bias).reshape(20, 5, -1)[:, j] + model.base[j]
         conditional = special.log_softmax(np.concatenate([np.zeros((20, 1)), free], axis=1), axis=1)
         if levels == 2:
             np.testing.assert_allclose(conditional[:, 1], stats.bernoulli(special.expit(free[:, 0])).logpmf(1))
@@ -159,6 +160,16 @@ def test_it_learns_a_table_of_probabilities(order):
     model = MADE.fit(k, 3, rng=rng, hidden=(64,), order=order, steps=600, batch_size=256, optimizer=Adam(cosine(0.02, 600)), progress=False)
     found = np.sum(table * (np.log(table) - model.log_prob(states((3,), 3))))
     assert found < 0.02, "KL(table ‖ model) in nats; fitted frequencies alone would have 26 / 16000 = 0.0016"
+
+
+@pytest.mark.verifies("made.6")
+def test_before_it_has_learnt_the_frequencies_are_the_datas():
+    k = np.random.default_rng(0).integers(3, size=(40, 2, 2)) // np.array([[1, 2], [1, 3]])
+    base = MADE.fit(k, 3, rng=np.random.default_rng(0), hidden=(4,), steps=1, progress=False).base
+    for j, column in enumerate(k.reshape(40, 4).T):
+        for level in (1, 2):
+            odds = (np.count_nonzero(column == level) + 1) / (np.count_nonzero(column == 0) + 1)
+            assert base[j, level - 1] == pytest.approx(np.log(odds), rel=1e-6)
 
 
 def test_same_on_every_device_in_float32(device):

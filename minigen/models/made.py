@@ -16,11 +16,17 @@ coordinates with t ≤ m. A weight is masked out unless
     from hidden unit u to logit j:    m(u) < t(j)                                                         (5)
 
 so that the path from i to j has t(i) ≤ m ≤ … ≤ m′ < t(j). Degrees are spread evenly, so that each coordinate has its share.
+
+To the network's logits a constant is added, the log-odds of each coordinate by itself, counted in the data:
+
+    bⱼₗ = log (nⱼₗ + 1)/(nⱼ₀ + 1),   nⱼₗ how often kⱼ = l                                                 (6)
+
+The network then has to learn what coordinates know of each other, and decay of its weights draws it to independence, not to noise.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -61,6 +67,7 @@ class MADE:
     """
 
     layers: list
+    base: np.ndarray = field(metadata={"static": True})  # b (D, L − 1)
     order: tuple  # t of each coordinate
     event: tuple
     levels: int
@@ -81,7 +88,7 @@ class MADE:
             check_count("hidden", width)
         gains = [1.0] + [gain(activation)] * len(hidden)
         layers = [MaskedLinear.init(rng, mask, g, dtype) for mask, g in zip(masks(order, levels, hidden), gains, strict=True)]
-        return cls(layers, tuple(order.tolist()), tuple(event), levels, activation)
+        return cls(layers, np.zeros((d, levels - 1), dtype), tuple(order.tolist()), tuple(event), levels, activation)
 
     def inputs(self, k):
         """x (n, D, L − 1) of flat k (n, D)."""
@@ -92,7 +99,7 @@ class MADE:
         h = np.reshape(x, (x.shape[0], -1))
         for layer in self.layers[:-1]:
             h = self.activation(layer(h))
-        a = np.reshape(self.layers[-1](h), x.shape)
+        a = np.reshape(self.layers[-1](h), x.shape) + self.base
         return np.concatenate([np.zeros_like(a[..., :1]), a], axis=-1)  # (1)
 
     def flat(self, k):
@@ -136,5 +143,7 @@ class MADE:
         """Train by Adam on −log p. The rest goes to `minigen.train.minimise`. Raises ValueError or TypeError for data that does not fit."""
         check_levels(k, levels)
         model = cls.init(rng, k.shape[1:], levels, hidden, order, activation, dtype)
+        counts = np.sum(one_hot(model.flat(k), levels, model.base), axis=0) + 1
+        model = replace(model, base=np.log(counts[:, 1:] / counts[:, :1]))  # (6)
         loss, optimizer = lambda model, k, rng: model.loss(k), optimizer or Adam(cosine(2e-3, steps))
         return minimise(loss, model, model.flat(k), rng=rng, steps=steps, batch_size=batch_size, optimizer=optimizer, **training)[0]
