@@ -112,7 +112,8 @@ def eigenvalues_of_product(a, b):
     """
     if array_module(a, b) is np:
         eigh = importlib.import_module("scipy.linalg").eigh
-        return eigh(a.T, b.T, type=2, eigvals_only=True, driver="gv", check_finite=False)  # transposed, they are in Fortran's order
+        # Transposed, they are in Fortran's order; from the upper triangle the reduction takes two thirds of the time.
+        return eigh(a.T, b.T, type=2, eigvals_only=True, driver="gv", lower=False, check_finite=False)
     factor = np.linalg.cholesky(b)
     if not bool(np.all(np.isfinite(factor))):  # CuPy does not raise
         raise np.linalg.LinAlgError("b is not positive definite")

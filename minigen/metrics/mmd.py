@@ -84,7 +84,7 @@ def median_distance(x, y, rows=1000):
     return float(np.median(distances[upper]))
 
 
-def blocks(kernel, x, y=None, rows=2048):
+def blocks(kernel, x, y=None, rows=1024):
     """Yield (i, j, k(xᵢ, yⱼ)) with i and j slices that cover all pairs; of one set (y None) each pair once, i < j, and 0 elsewhere."""
     alone, y = y is None, x if y is None else y
     for start in range(0, x.shape[0], rows):
@@ -95,7 +95,7 @@ def blocks(kernel, x, y=None, rows=2048):
         yield i, j, np.triu(k, 1) if alone else k
 
 
-def sums(kernel, x, y=None, rows=2048):
+def sums(kernel, x, y=None, rows=1024):
     """(Σⱼ k(xᵢ, yⱼ) (m,), Σᵢ k(xᵢ, yⱼ) (n,)) in float64, block by block. For one set (y None) without i = j, and the two are one."""
     zeros = array_module(x).zeros
     by_row = zeros(x.shape[0])
