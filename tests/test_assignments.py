@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from minigen import cli
-from minigen.assignments import source
+from minigen.assignments import grading, source
 from minigen.assignments.audit import audit, audit_variants
 from minigen.assignments.command import assignment_of
 from minigen.assignments.grading import check, grade, judged, with_mistake
@@ -245,6 +245,15 @@ def test_a_class_folder_is_graded_from_the_command_line(tmp_path, capsys):
     assert [t["status"] for t in scope["tests"]] == ["failed"] + ["passed"] * 6
     rows = list(csv.reader(Path(files["class.csv"]).read_text(encoding="utf-8").splitlines()))
     assert len(rows[1]) == 10 and rows[-1][0] == "vae.1" and rows[-1][2] == "2"
+
+
+def test_a_worker_that_dies_is_an_error_with_what_it_said(tmp_path, monkeypatch):
+    dying = tmp_path / "worker.py"
+    dying.write_text("import sys\nsys.stdin.read()\nprint({}, flush=True)\nsys.exit('no memory is left')\n", encoding="utf-8")
+    monkeypatch.setattr(grading, "WORKER", dying)
+    jobs = [(load("vae").problems[0], {}, [])] * 2
+    with pytest.raises(RuntimeError, match="no memory is left"):
+        grading.run_jobs(load("vae"), jobs, seconds=1.0, memory=1 << 30)
 
 
 def test_what_the_command_line_cannot_do_is_said_in_one_line(tmp_path, capsys):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from minigen.assignments.checks.tiers import EMPTY
 from minigen.assignments.handout import COPY, cut_tree
 from minigen.assignments.source import PACKAGE, cut, locate, path_of, splice
+from minigen.progress import shown
 
 WORKER = Path(__file__).with_name("worker.py")
 LARGEST = 1_000_000  # bytes of a student's file
@@ -56,7 +58,7 @@ class Grade:
 
 def run_jobs(assignment, jobs, seconds, memory):
     """The worker's answers to jobs (problem, {module: source}, tiers), in a tree from which all bodies are gone."""
-    with tempfile.TemporaryDirectory(prefix="minigen-grade-") as folder:
+    with tempfile.TemporaryDirectory(prefix="minigen-grade-") as folder, tempfile.TemporaryFile() as said:
         tree = Path(folder, "tree")
         for path, text in cut_tree(assignment).items():
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
@@ -70,12 +72,22 @@ def run_jobs(assignment, jobs, seconds, memory):
         task = json.dumps({"tree": str(tree), "jobs": rows, "reference": whole}).encode()
         environment = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "LD_LIBRARY_PATH")}
         environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HOME": folder}
-        limit = 60 + len(jobs) * (4 * seconds + 10)
         command = [sys.executable, "-I", "-B", shutil.copy(WORKER, folder)]
-        done = subprocess.run(command, input=task, capture_output=True, env=environment, cwd=folder, timeout=limit)
-        if done.returncode:
-            raise RuntimeError(f"the worker failed: {done.stderr.decode(errors='replace')[-2000:]}")
-        return json.loads(done.stdout)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": said}
+        with subprocess.Popen(command, env=environment, cwd=folder, **pipes) as worker:
+            timer = threading.Timer(60 + len(jobs) * (4 * seconds + 10), worker.kill)
+            timer.start()
+            try:
+                worker.stdin.write(task)
+                worker.stdin.close()
+                lines = [line for _, line in zip(shown(range(len(jobs)), "grade"), worker.stdout, strict=False)]
+            finally:
+                timer.cancel()
+                worker.kill()
+        if len(lines) < len(jobs):
+            said.seek(0)
+            raise RuntimeError(f"the worker failed: {said.read().decode(errors='replace')[-2000:]}")
+        return list(map(json.loads, lines))
 
 
 def roots(submission):
