@@ -35,6 +35,7 @@ def test_right_wrong_and_undone_functions_are_told_apart(tmp_path, capsys):
     assert main(["check", write(tmp_path, GOOD)]) == 0
     out = capsys.readouterr().out
     assert out.count("passed  vae.1 kl_normal") == 2 and "2 of 2 hold" in out
+    assert "absent  vae.2 kl_laplace" in out and "gan" not in out and "absent  vae.1" not in out  # a misspelt name is not passed over
     assert main(["check", write(tmp_path, BAD + TODO)]) == 1
     out = capsys.readouterr().out
     assert "FAILED  vae.1 kl_normal: property" in out and "replay" in out and "todo    vae.2 kl_laplace: property (vae.2)" in out

@@ -46,6 +46,16 @@ def attempted(path):
     return found
 
 
+def absent(cases):
+    """The problems without a case whose function belongs in one file with one that has: a name may be misspelt."""
+    found, missing = {case.partition(": ")[0] for case in cases}, []
+    for assignment in map(load, NAMES):
+        names = {f"{assignment.label(p)} {p.function}": p.module for p in assignment.problems if not p.function.startswith("np.")}
+        here = {module for name, module in names.items() if name in found}
+        missing += [name for name, module in names.items() if module in here and name not in found]
+    return missing
+
+
 def main(path):
     """Check a file and print what came of it; 0 if all holds, 1 if something does not, 2 if there is nothing to check."""
     try:
@@ -71,5 +81,7 @@ def main(path):
             print(f"FAILED  {name}\n  {type(error).__name__}: {error}")
         else:
             print(f"passed  {name}")
+    for name in absent(cases):
+        print(f"absent  {name}: {path} has no function of that name")
     print(f"{len(cases) - failed} of {len(cases)} hold")
     return 1 if failed else 0
