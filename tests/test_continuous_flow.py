@@ -84,6 +84,14 @@ def test_steps_are_doubled_until_the_log_determinants_are_known(capsys):
     assert "only known to" in capsys.readouterr().err
 
 
+def test_steps_are_doubled_until_the_points_are_known_where_the_volume_stays():
+    turn = lambda x, t: x @ np.array([[0.0, 40.0], [-40.0, 0.0]])
+    x = RNG.normal(size=(50, 2))
+    y, logdet = transport_closely(turn, x, 0.0, 1.0, 4)
+    np.testing.assert_allclose(0.5 * np.sum(y**2, axis=1), 0.5 * np.sum(x**2, axis=1), atol=3e-3)
+    np.testing.assert_array_equal(logdet, 0)
+
+
 def lively(d=2, **settings):
     flow = ContinuousFlow.init(np.random.default_rng(0), (d,), width=6, blocks=1, dtype=np.float64, **settings)
     flow = mg.tree_map(lambda w: w + 0.15 * np.random.default_rng(w.size).normal(size=w.shape), flow)

@@ -22,6 +22,7 @@ PUBLISHED = {
     models.DDPM.fit: {"timesteps": 1000},  # Ho et al. 2020
     models.VQVAE.fit: {"beta": 0.25},  # van den Oord et al. 2017
     models.VQVAE2.fit: {"beta": 0.25},
+    models.VAE: {"beta": 1.0},
     models.VAE.fit: {"beta": 1.0},
     models.GAN.fit: {"loss": "nonsaturating"},
     models.GMM.fit: {"reg": 1e-6},

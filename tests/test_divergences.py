@@ -129,6 +129,11 @@ def test_kl_of_vectors():
         kl_divergence(Independent(a), Independent(a, 2))
 
 
+def test_kl_of_plain_numbers_is_one_number():
+    for p, q in itertools.product((Bernoulli(0.3), Categorical(A(0.2, 0.8))), (Bernoulli(0.6), Poisson(2.0))):
+        assert kl_divergence(p, q).shape == ()
+
+
 def test_kl_broadcasts():
     p, q = Categorical(np.log(A([0.5, 0.5], [0.1, 0.9], [0.3, 0.7]))), Bernoulli(A([0.0], [2.0]) + np.zeros((2, 3)))
     got = kl_divergence(p, q)

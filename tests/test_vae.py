@@ -394,6 +394,12 @@ def test_it_learns_a_density_it_can_represent():
     assert truth - 0.1 < bound < truth + 0.01
 
 
+def test_the_decoder_is_as_wide_as_the_encoder_in_reverse():
+    vae = VAE.init(np.random.default_rng(0), (7,), latent=2, hidden=(6, 5), likelihood="bernoulli")
+    assert [w.shape for w in tree.leaves(vae.encoder) if w.ndim == 2] == [(7, 6), (6, 5), (5, 4)]
+    assert [w.shape for w in tree.leaves(vae.decoder) if w.ndim == 2] == [(2, 5), (5, 6), (6, 7)]
+
+
 @pytest.mark.parametrize("prior", ["normal", "laplace", "bernoulli"])
 def test_it_learns_binary_digits(prior):
     x = (digits()[0] > 0.5).astype(np.float32)

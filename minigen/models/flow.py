@@ -172,13 +172,10 @@ class Flow:
         model = map_nodes(lambda a: array_module(x).asarray(a), self, static=True)
         model.alpha = alpha
         units = lambda x, rng: x if levels is None else spread(x, levels, uniform(rng, x.shape, model.mean))
-        first = model.checked(units(x, rng))
-        y, _ = model.to_line(first)
+        y, _ = model.to_line(model.checked(units(x, rng)))
         model.mean, model.std = np.mean(y, axis=0), np.std(y, axis=0)
         if not bool(np.all(model.std > 0)):
             raise ValueError("x has coordinates that never change, which have no density; expected dequantised data, or without them")
-        if hasattr(model.layers[0], "begin"):  # as for the scales of Glow, whose norms start from the first data that they see
-            model.layers[0].begin(model.to_line(first)[0])
         loss = loss or (lambda model, x, rng: -model.density(x))
         of_batch, adam = lambda model, x, rng: loss(model, units(x, rng), rng), optimizer or Adam(1e-3)
         return minimise(of_batch, model, x, rng=rng, steps=steps, batch_size=batch_size, optimizer=adam, **training)[0]

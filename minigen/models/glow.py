@@ -1,8 +1,8 @@
 """Glow: a multi-scale flow of images.  Kingma & Dhariwal 2018, "Glow: Generative Flow with Invertible 1×1 Convolutions"; the scales: Dinh,
 Sohl-Dickstein & Bengio 2017, §3.6; splines in its couplings: Durkan et al. 2019, §5.2.
 
-Notation as in `flow`; h an image (H, W, C) within. A step has three layers. Activation normalisation, per channel; its bias and scale are
-such that the first data leave it with mean 0 and variance 1:
+Notation as in `flow`; h an image (H, W, C) within. A step has three layers. Activation normalisation, per channel. The first data are to
+leave it with mean 0 and variance 1; so they do with b = s = 0, as all layers begin as the identity or P, and pixels come standardised:
 
     y = (h + b) e^s,   log |det| = H W Σ s                                                                 (1)
 
@@ -60,10 +60,6 @@ class ActNorm:
 
     log_scale: np.ndarray  # s (C,)
     bias: np.ndarray  # b (C,)
-
-    def begin(self, h):
-        """b and s such that h leaves with mean 0 and variance 1."""
-        self.bias, self.log_scale = -np.mean(h, axis=(0, 1, 2)), -np.log(np.std(h, axis=(0, 1, 2)) + 1e-6)
 
     def forward(self, h):
         """(y, log-determinant)."""
@@ -149,14 +145,12 @@ class MultiScale:
     scales: list  # of lists of layers
     event: tuple
 
-    def forward(self, x, begin=False):
+    def forward(self, x):
         """(z, log-determinant)."""
         h, codes, logdet = np.reshape(x, (x.shape[0], *self.event)), [], 0.0
         for i, layers in enumerate(self.scales):
             h = squeeze(h)
             for layer in layers:
-                if begin and isinstance(layer, ActNorm):
-                    layer.begin(h)
                 h, step = layer.forward(h)
                 logdet = logdet + step  # (4)
             if i < len(self.scales) - 1:
@@ -164,10 +158,6 @@ class MultiScale:
                 codes.append(np.reshape(h[..., half:], (x.shape[0], -1)))
                 h = h[..., :half]
         return np.concatenate([*codes, np.reshape(h, (x.shape[0], -1))], axis=1), logdet  # (4)
-
-    def begin(self, x):
-        """Let every `ActNorm` start from what reaches it of x."""
-        self.forward(x, begin=True)
 
     def inverse(self, z):
         """(x, log-determinant of the inverse)."""
