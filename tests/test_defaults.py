@@ -20,6 +20,8 @@ PUBLISHED = {
     metrics.mmd2: {"unbiased": True},
     metrics.vendi_score: {"kernel": "cosine", "q": 1.0},  # Friedman & Dieng 2023
     models.DDPM.fit: {"timesteps": 1000},  # Ho et al. 2020
+    models.VQVAE: {"beta": 0.25},
+    models.VQVAE2: {"beta": 0.25},
     models.VQVAE.fit: {"beta": 0.25},  # van den Oord et al. 2017
     models.VQVAE2.fit: {"beta": 0.25},
     models.VAE: {"beta": 1.0},

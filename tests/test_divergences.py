@@ -28,7 +28,7 @@ from minigen.distributions import (
 )
 from minigen.testing import check_gradients
 from minigen.testing.quadrature import integrate
-from minigen.tree import leaves
+from minigen.tree import leaves, tree_map
 from tests.test_distributions import CASES, COV, INF, A
 
 # One-dimensional and whole-numbered distributions, taken in all pairs.
@@ -85,6 +85,17 @@ def test_kl_and_cross_entropy_are_their_definitions(pair):
     p, q = pair
     assert kl_divergence(p, q) == pytest.approx(defined(p, q, lambda a, b: a - b), rel=1e-5, abs=1e-6)
     assert cross_entropy(p, q) == pytest.approx(defined(p, q, lambda a, b: -b), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=title)
+def test_a_batch_on_either_side_gives_a_batch(pair):
+    p, q = pair
+    twice_p, twice_q = (tree_map(lambda w: np.stack([w, w]), d) for d in pair)
+    for divergence in (kl_divergence, cross_entropy):
+        for batch in ((twice_p, q), (p, twice_q), (twice_p, twice_q)):
+            found = divergence(*batch)
+            assert found.shape == (2,)
+            np.testing.assert_allclose(found, divergence(p, q), rtol=1e-12)
 
 
 def touching(p, q):

@@ -189,6 +189,18 @@ def test_heun_s_steps_follow_the_exact_path_to_third_order(name):
     np.testing.assert_allclose(model.heun(x, 0.3, 0.0), model.estimates(model.sde.a(t) * x, np.full(3, t))[0], rtol=1e-9)
 
 
+@pytest.mark.parametrize("solver", ["sde", "pc"])
+def test_the_steps_of_the_stochastic_samplers_lead_from_1_to_the_first_time(solver, monkeypatch):
+    model, spans, corrected = lively(), [], []
+    monkeypatch.setattr(ScoreSDE, "euler", lambda self, x, t, h, rng: spans.append((t, t - h)) or x)
+    monkeypatch.setattr(ScoreSDE, "correct", lambda self, x, t, rng: corrected.append(t) or x)
+    model.sample(2, RNG, solver=solver, steps=7, progress=False)
+    times = [1.0, *(end for _, end in spans)]
+    np.testing.assert_allclose([begin for begin, _ in spans], times[:-1], rtol=1e-12)
+    np.testing.assert_allclose(times[-1], model.sde.start, rtol=1e-9)
+    np.testing.assert_allclose(corrected, times[1:] if solver == "pc" else [], rtol=1e-9)
+
+
 @both
 @pytest.mark.parametrize(("solver", "tolerance"), [("heun", 0.05), ("ode", 0.05), ("sde", 0.12), ("pc", 0.15)])
 @pytest.mark.verifies("score_sde.8")
@@ -265,6 +277,8 @@ def test_float32_on_every_array_library(sde, device):
         (lambda x: ScoreSDE.fit(x * np.nan, rng=RNG), "x has NaN"),
         (lambda x: ScoreSDE.fit(0 * x, rng=RNG), "coordinates that never change"),
         (lambda x: lively().log_prob(x[:, :1]), r"x has shape \(6, 1\); expected \(n, 2\)"),
+        (lambda x: lively().score(x, 1.1), r"t is 1.1; expected a number from t₀ = 0.\d+ to 1"),
+        (lambda x: lively().score(x, 0.0), r"t is 0.0; expected a number from t₀"),
         (lambda x: lively().sample(0, RNG), "n is 0"),
         (lambda x: lively().sample(3, RNG, solver="rk9"), "solver is 'rk9'"),
         (lambda x: lively().sample(3, RNG, steps=0), "steps is 0"),
