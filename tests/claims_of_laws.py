@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from scipy import stats
+from scipy.special import betaln, digamma, gammaln
 
 from minigen.testing import (
     FAMILIES,
@@ -42,6 +43,7 @@ DENSITIES = {
     "two dimensions": right(gaussian(2), [LINE] * 2),
     "three dimensions": right(gaussian(3), [(-8, 8)] * 3),
     "five dimensions": right(gaussian(5), [LINE] * 5),
+    "four dimensions, a quadrant": right(lambda x: gaussian(4)(x) + 4 * math.log(2), [(-INF, 0)] * 4),
     "four dimensions, far": right(lambda x: gaussian(4)(x - 30), [LINE] * 4, **FAR),
     "a box of five": right(lambda x: np.zeros(len(x)), [(0, 1)] * 5),
     "counts": right(stats.poisson(3).logpmf, np.arange(60.0)),
@@ -111,6 +113,14 @@ def kl_normal_precisions(m, s, n, t):
     return 0.5 * (r - 1 - math.log(r)) + 0.5 * ((m - n) / t) ** 2
 
 
+def kl_gamma(a, b, c, d):
+    return (a - c) * digamma(a) - gammaln(a) + gammaln(c) + c * math.log(b / d) + a * (d - b) / b
+
+
+def kl_beta(a, b, c, d):
+    return betaln(c, d) - betaln(a, b) + (a - c) * digamma(a) + (b - d) * digamma(b) + (c + d - a - b) * digamma(a + b)
+
+
 def kl_normal_laplace(m, s, n, b):
     mean_distance = s * math.sqrt(2 / math.pi) * math.exp(-0.5 * ((m - n) / s) ** 2) + (m - n) * math.erf((m - n) / s / 2**0.5)
     return math.log(2 * b) - 0.5 * (LOG_2PI + 1) - math.log(s) + mean_distance / b
@@ -126,7 +136,11 @@ KLS = {
     "Bernoulli": right(lambda p, q: p * math.log(p / q) + (1 - p) * math.log((1 - p) / (1 - q)), q="bernoulli", p="bernoulli"),
     "Poisson": right(lambda a, b: a * math.log(a / b) - a + b, q="poisson", p="poisson"),
     "uniform": right(lambda a, b, c, d: math.log((d - c) / (b - a)) if c <= a and b <= d else INF, q="uniform", p="uniform"),
+    "gamma": right(kl_gamma, q="gamma", p="gamma"),
+    "beta": right(kl_beta, q="beta", p="beta"),
+    "gamma to exponential": right(lambda a, b, r: kl_gamma(a, b, 1, r), q="gamma", p="exponential"),
     "of two families": right(kl_normal_laplace, p="laplace"),
+    "gamma by its scale": wrong(KL_MISTAKE, lambda a, b, r: kl_gamma(a, 1 / b, 1, r), q="gamma", p="exponential"),
     "swapped": wrong(KL_MISTAKE, lambda m, s, n, t: kl_normal(n, t, m, s), hint="swapped"),
     "halved": wrong(KL_MISTAKE, lambda *a: 0.5 * kl_normal(*a), hint="½ too many"),
     "doubled": wrong(KL_MISTAKE, lambda *a: 2 * kl_normal(*a), hint="½ is missing"),
@@ -184,6 +198,7 @@ METRICS = {
     "energy distance": right(energy, ALL),
     "energy distance, by one matrix": right(energy_by_one_matrix, ALL),
     "its square": right(lambda x, y: energy(x, y) ** 2, ["quadratic", "zero_on_identical"]),
+    "without symmetry": right(lambda x, y: np.mean(x[:, 0]) - 2 * np.mean(y[:, 0] ** 2), ["permutation"]),
     "several numbers": right(lambda x, y: (energy(x, y), 0.0), ["symmetric"]),
     "scale-free": right(lambda x, y: energy(x, y) / np.std(np.concatenate([x, y])), ["scale"]),
     "one's own invariant": right(energy, [lambda d, x, y: (d(x, y) > 0.01, True)]),

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from minigen import metrics, models, optim
+from minigen import metrics, models, nn, optim
 
 PUBLISHED = {
     metrics.precision_recall: {"k": 3, "ties": "inside"},  # Kynkäänniemi et al. 2019
@@ -30,6 +30,7 @@ PUBLISHED = {
     models.GMM.fit: {"reg": 1e-6},
     optim.Adam: {"lr": 1e-3, "b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.0},  # Kingma & Ba 2015
     optim.RMSProp: {"decay": 0.99},
+    **{f: {"eps": 1e-5} for norm in (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm) for f in (norm, norm.init)},
 }
 
 

@@ -155,6 +155,7 @@ def test_it_learns_digits():
     ("settings", "message"),
     [
         ({"event": (4, 4)}, r"event is \(4, 4\); expected an image"),
+        ({"event": (6, 4, 1)}, r"multiples of 2\^scales = 4"),
         ({"event": (4, 6, 1)}, r"multiples of 2\^scales = 4"),
         ({"event": (4, 4, 1), "depth": 0}, "depth is 0"),
         ({"event": (4, 4, 1), "scales": 0}, "scales is 0"),

@@ -57,6 +57,7 @@ def test_errors_are_told_apart_by_kind_and_rater():
         "real": [True, False, True, False, False], "said_real": [False, False, True, True, True],
     }  # fmt: skip
     result = hype(judgements)
+    assert result.agreement == fleiss_kappa(np.array(judgements["item"]), np.array(judgements["said_real"])) == pytest.approx(-0.52 / 0.48)
     assert result.score[::3] == (0.6, 5) and result.on_fakes[::3] == (2 / 3, 3) and result.on_reals[::3] == (0.5, 2)
     assert {name: r[::3] for name, r in result.raters.items()} == {"ann": (0.5, 2), "bob": (2 / 3, 3)}
 

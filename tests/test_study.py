@@ -56,6 +56,8 @@ def test_the_page_is_one_file_without_a_network():
     assert sum(i["real"] for i in inside["items"]) == 4 and len(inside["items"]) == 8
     assert page == study.make_page(REAL, FAKE, 4, seed=3) != study.make_page(REAL, FAKE, 4, seed=4)
     assert len({i["image"] for i in inside["items"]}) == 8
+    for count in (1, 3):  # down to one, up to all there are
+        assert len(items(study.make_page(REAL[:3], FAKE, count))["items"]) == 2 * count
     # neither which images nor their places say anything: both are drawn
     drawn = [items(study.make_page(REAL, FAKE, 4, seed))["items"] for seed in range(8)]
     assert len({frozenset(i["image"] for i in page) for page in drawn}) > 4

@@ -28,6 +28,9 @@ def test_check_gradients_names_the_argument_and_the_index():
     assert failure.got == 0 and "numerical derivative" in str(failure)
     doubled = lambda x, y: np.sum(x * y + 0 * (x - stop_gradient(x)) + (x - stop_gradient(x)) * y)
     assert rejects("by x", check_gradients, doubled, (np.ones(3), np.arange(1.0, 4))).hint == "every entry is 2 times what it should be"
+    # wrong in two of 2,000 entries, by as much up as down: only a direction drawn at random sees it
+    twisted = lambda x: np.sum(x**2) + stop_gradient(x)[900] * x[1100] - stop_gradient(x)[1100] * x[900]
+    rejects("random direction", check_gradients, twisted, (np.ones(2000),), order=1)
     constant = lambda x: np.sum(stop_gradient(x) ** 2) + 0 * np.sum(x)
     assert "no gradient arrives" in rejects("by x", check_gradients, constant, (np.ones(3),)).hint
 
