@@ -292,7 +292,7 @@ def table(maps):
             claims = dict(zip(row, CLAIMS[world][fault], strict=True))
             for sign, says in (("+", "seen by"), ("-", "fooled, even better"), (".", "blind"), ("?", "depends on the draw")):
                 print(f"    {says}: {', '.join(m for m in row if claims[m] == sign) or 'none'}")
-            wrong = [f"{m} ({shift.z:+.1f} ± {shift.error:.1f})" for m, shift in row.items() if not holds(claims[m], shift)]
+            wrong = [f"{m} ({shift.z:+.3g} ± {shift.error:.2g})" for m, shift in row.items() if not holds(claims[m], shift)]
             print(f"    not so in this run: {', '.join(wrong) or 'none'}")
 
 
