@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,16 @@ def test_minimise_is_gradient_descent_on_the_mean_loss():
     np.testing.assert_allclose(model["w"], [expected])
     np.testing.assert_allclose(history, losses)
     np.testing.assert_array_equal(w["w"], [0.5])
+
+
+def test_the_first_step_of_adam_is_its_rate_and_steps_are_counted():
+    seen = []
+    adam = Adam(lambda t: seen.append(t) or 0.5)
+    settings = {"rng": np.random.default_rng(0), "optimizer": adam, "progress": False}
+    w, _ = minimise(lambda m, x, rng: (m - x) ** 2, np.array([7.0]), np.zeros(3), steps=1, **settings)
+    np.testing.assert_allclose(w, [6.5], rtol=1e-6)  # whatever the gradient
+    fit(4, optimizer=adam)
+    assert seen == [1, 1, 2, 3, 4]
 
 
 def test_training_learns_and_leaves_the_callers_model_alone():
@@ -280,6 +291,12 @@ def test_a_second_ctrl_c_acts_as_usual():
 
     with pytest.raises(KeyboardInterrupt):
         minimise(insistent, np.zeros(1), np.ones(3), rng=np.random.default_rng(0), steps=3, progress=False)
+
+
+def test_it_trains_in_a_thread_as_in_the_main_one():
+    with ThreadPoolExecutor(1) as pool:
+        found, history = pool.submit(fit, 5).result()
+    assert len(history) == 5 and same(found, fit(5)[0])
 
 
 def test_a_time_limit_stops_behind_the_running_step(capsys):
