@@ -93,6 +93,11 @@ def test_gaussians_of_commuting_covariances(device, d):
 
 
 @pytest.mark.verifies("frechet.4", "frechet.5")
+def test_a_covariance_may_be_as_unsymmetric_and_as_negative_as_rounding_makes_it():
+    cov = np.array([[4.0, 1e-7, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1e-7]])
+    assert frechet_distance_gaussians(np.zeros(3), cov, np.zeros(3), np.zeros((3, 3))) == pytest.approx(5, rel=1e-6)
+
+
 def test_gaussians_in_the_plane():
     """For 2 × 2 matrices tr M^½ = √(tr M + 2 √det M)."""
     rng = np.random.default_rng(0)

@@ -47,6 +47,12 @@ def test_masked_linear_begins_with_the_variance_of_what_it_sees():
         assert np.mean(part**2) * fan == pytest.approx(4, rel=z * (2 / part.size) ** 0.5)
 
 
+def test_masked_convolution_begins_with_the_variance_of_what_it_sees():
+    for kind, seen in (("A", 12), ("B", 13)):  # of a window of 5 × 5
+        w = nn.MaskedConv2d.init(np.random.default_rng(0), 8, 200, 5, kind, gain=2.0, dtype=np.float64).weight
+        assert np.mean(w**2) * seen * 8 == pytest.approx(4, rel=4.9 * (2 / w.size) ** 0.5)
+
+
 @pytest.mark.parametrize("kernel", [3, (5, 3), (1, 3), (3, 1), 1])
 @pytest.mark.parametrize("kind", ["A", "B"])
 def test_masked_convolution_sees_earlier_pixels_in_its_window(kind, kernel):

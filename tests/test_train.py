@@ -200,6 +200,17 @@ def test_save_and_load_keep_every_array_exactly(tmp_path, device):
         np.testing.assert_array_equal(a, tree.named_arrays(model)[name])
 
 
+def test_a_file_is_written_beside_its_place_so_that_one_move_puts_it_there(tmp_path, monkeypatch):
+    moved, move = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: moved.append((a, b)) or move(a, b))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in (tmp_path / "model.npz", "bare.npz"):
+        save(path, {"w": np.ones(3)})
+    assert [os.path.dirname(os.path.abspath(a)) for a, _ in moved] == [str(tmp_path), str(tmp_path / "elsewhere")]
+    assert sorted(f.name for f in tmp_path.rglob("*.npz*")) == ["bare.npz", "model.npz"]
+
+
 def test_a_failed_save_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, monkeypatch):
     path = tmp_path / "model.npz"
     save(path, {"w": np.ones(3)})
