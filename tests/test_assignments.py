@@ -247,11 +247,12 @@ def test_a_class_folder_is_graded_from_the_command_line(tmp_path, capsys):
     assert len(rows[1]) == 10 and rows[-1][0] == "vae.1" and rows[-1][2] == "2"
 
 
-def test_a_worker_that_dies_is_an_error_with_what_it_said(tmp_path, monkeypatch):
+@pytest.mark.parametrize("first", ["", "sys.stdin.read()", "sys.stdin.read(); print({}, flush=True)"])
+def test_a_worker_that_dies_is_an_error_with_what_it_said(first, tmp_path, monkeypatch):
     dying = tmp_path / "worker.py"
-    dying.write_text("import sys\nsys.stdin.read()\nprint({}, flush=True)\nsys.exit('no memory is left')\n", encoding="utf-8")
+    dying.write_text(f"import sys\n{first}\nsys.exit('no memory is left')\n", encoding="utf-8")
     monkeypatch.setattr(grading, "WORKER", dying)
-    jobs = [(load("vae").problems[0], {}, [])] * 2
+    jobs = [(load("vae").problems[0], {"large": " " * 1_000_000}, [])] * 2  # more than a pipe holds
     with pytest.raises(RuntimeError, match="no memory is left"):
         grading.run_jobs(load("vae"), jobs, seconds=1.0, memory=1 << 30)
 

@@ -1,6 +1,7 @@
 """Grading: each function of a student is put into a fresh copy of the reference, and checked in a process of its own."""
 
 import ast
+import contextlib
 import json
 import os
 import shutil
@@ -78,8 +79,8 @@ def run_jobs(assignment, jobs, seconds, memory):
             timer = threading.Timer(60 + len(jobs) * (4 * seconds + 10), worker.kill)
             timer.start()
             try:
-                worker.stdin.write(task)
-                worker.stdin.close()
+                with contextlib.suppress(BrokenPipeError), worker.stdin:  # of a worker that died before it read: what it said follows
+                    worker.stdin.write(task)
                 lines = [line for _, line in zip(shown(range(len(jobs)), "grade"), worker.stdout, strict=False)]
             finally:
                 timer.cancel()
